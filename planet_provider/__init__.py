@@ -1,0 +1,80 @@
+"""Apache Airflow provider for Planet's satellite imagery."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__version__ = "0.1.0"
+
+_INTEGRATION = "Planet"
+
+
+def _modules(*names: str) -> list[dict[str, Any]]:
+    return [
+        {"integration-name": _INTEGRATION, "python-modules": [f"planet_provider.{name}" for name in names]}
+    ]
+
+
+def _field(label: str, description: str, kind: str = "string", **schema: Any) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": [kind, "null"], **schema}}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Describe the provider to Airflow.
+
+    Airflow calls this at every start of every component: it imports nothing.
+    """
+    return {
+        "package-name": "airflow-provider-planet",
+        "name": "Planet",
+        "description": "`Planet <https://www.planet.com/>`__ satellite imagery: search, order once, wait "
+        "without a worker slot, download whole and verified.",
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://docs.planet.com/develop/apis/",
+                "tags": ["service"],
+            }
+        ],
+        "operators": _modules(
+            "operators.search", "operators.orders", "operators.assets", "operators.checksum"
+        ),
+        "sensors": _modules("sensors.orders", "sensors.assets"),
+        "hooks": _modules("hooks.planet"),
+        "triggers": _modules("triggers.orders", "triggers.assets"),
+        "connection-types": [
+            {
+                "connection-type": "planet",
+                "hook-class-name": "planet_provider.hooks.planet.PlanetHook",
+                "hook-name": "Planet",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "port"],
+                    "relabeling": {"host": "Base URL", "password": "API key"},  # pragma: allowlist secret
+                    "placeholders": {"host": "https://api.planet.com", "password": "PLAK..."},
+                },
+                "conn-fields": {
+                    "auth": _field(
+                        "Authentication",
+                        "api_key: the password; env: an environment variable; file: a Planet secret file.",
+                        enum=["api_key", "env", "file", None],
+                        default="api_key",
+                    ),
+                    "auth_file": _field("Secret file", "With auth=file; default ~/.planet.json."),
+                    "env_var": _field("Environment variable", "With auth=env; default PL_API_KEY."),
+                    "rate_limits": _field(
+                        "Rate limits",
+                        'JSON, requests per second by class, e.g. {"orders.create": 2.5}; '
+                        "default: 95 % of what Planet documents.",
+                    ),
+                    "rate_limit_store": _field("Rate limit store", "memory:// (this process)."),
+                    "timeout": _field("Timeout (s)", "For a connection, and between two reads.", "number"),
+                    "max_connections": _field("Connections", "At once, per session.", "integer"),
+                    "max_attempts": _field("Attempts", "How often a request is sent at most.", "integer"),
+                    "max_retry_seconds": _field(
+                        "Retry time (s)", "After which a request is not sent again.", "number"
+                    ),
+                },
+            }
+        ],
+    }

@@ -8,6 +8,8 @@
     │   └── CredentialsError         no credential was found, or it cannot be read
     ├── TransportError               no answer came: refused, cut, timed out
     ├── RateLimitQueueError          the next free slot of the rate limit is too far away
+    ├── RateLimitStoreError          where the rate limit's state lives can't be used, and there is no fallback
+    ├── LockTimeoutError             somebody else held a lock for too long
     ├── APIError                     Planet answered with an error status
     │   ├── BadRequestError          400, 422: the request's content is wrong
     │   ├── AuthenticationError      401: the credential is wrong
@@ -23,6 +25,7 @@
     │   ├── PagingCycleError         a page's next link was already followed
     │   └── UnknownStateError        a state or status that Planet has not documented
     ├── TriggerEventError            a deferred wait ended without an event that can be understood
+    ├── OrderTooLargeError           an order exceeds max_items or max_area_km2; it was not placed
     ├── OrderError
     │   ├── OrderFailedError         the order ended as failed
     │   ├── OrderCancelledError      the order ended as cancelled
@@ -125,6 +128,14 @@ class RateLimitQueueError(PlanetError):
         self.wait_seconds = wait_seconds
 
 
+class RateLimitStoreError(PlanetError):
+    """Where the rate limit's state lives can't be used now, and ``rate_limit_fallback`` is ``fail``."""
+
+
+class LockTimeoutError(PlanetError):
+    """Somebody else held a lock for too long, or a lock was lost while it was needed."""
+
+
 class APIError(PlanetError):
     """Planet answered with an error status.
 
@@ -214,6 +225,12 @@ class UnknownStateError(UnexpectedResponseError):
 
 class TriggerEventError(PlanetError):
     """A deferred wait ended without an event that can be understood; it is never taken for success."""
+
+
+class OrderTooLargeError(PlanetError):
+    """An order exceeds ``max_items`` or ``max_area_km2``; it was not placed."""
+
+    retryable = False
 
 
 class OrderError(PlanetError):

@@ -1,0 +1,58 @@
+"""Reading an item's assets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from planet_provider.client.states import AssetStatus, asset_status
+from planet_provider.exceptions import AssetUnavailableError
+
+
+def find_asset(
+    assets: Mapping[str, Mapping[str, Any]], item_type: str, item_id: str, asset_type: str
+) -> Mapping[str, Any]:
+    """Return one of an item's assets.
+
+    :param assets: As :func:`planet_provider.client.data.assets` answers.
+    :raises AssetUnavailableError: The item has no such asset, or the account may not download it.
+    """
+    asset = assets.get(asset_type)
+    ids = {"item_type": item_type, "item_id": item_id, "asset_type": asset_type}
+    if asset is None:
+        known = ", ".join(sorted(assets)) or "none"
+        raise AssetUnavailableError(
+            f"{item_type} {item_id} has no asset {asset_type!r}; it has: {known}.", **ids
+        )
+    # Absent means that Planet said nothing about it; only an empty list is a refusal.
+    if asset.get("_permissions") == []:
+        raise AssetUnavailableError(
+            f"The account may not download the asset {asset_type!r} of {item_type} {item_id}. "
+            "Search with a PermissionFilter to find only what it may.",
+            **ids,
+        )
+    return asset
+
+
+def asset_reference(
+    assets: Mapping[str, Mapping[str, Any]], item_type: str, item_id: str, asset_type: str
+) -> dict[str, Any]:
+    """Return what a log, an event or an XCom may hold of an asset: plain JSON without links.
+
+    :param assets: As :func:`planet_provider.client.data.assets` answers.
+    :raises AssetUnavailableError: The item has no such asset, or the account may not download it.
+    :raises UnknownStateError: Its status is not documented.
+    """
+    asset = find_asset(assets, item_type, item_id, asset_type)
+    return {
+        "item_type": item_type,
+        "item_id": item_id,
+        "asset_type": asset_type,
+        "status": asset_status(asset.get("status")).value,
+        "md5_digest": asset.get("md5_digest"),
+    }
+
+
+def is_active(reference: Mapping[str, Any]) -> bool:
+    """Return whether an asset is ready for download."""
+    return asset_status(reference["status"]) is AssetStatus.ACTIVE

@@ -1,0 +1,299 @@
+"""Checks of names, ids and plain values, made before any request is sent.
+
+Each function takes a value and the name of the field it came from, and returns the value as Planet takes it
+or raises :class:`~planet_provider.exceptions.InvalidInputError`. Names are checked by their shape alone:
+Planet adds item types, bundles and assets, and a list of them here would refuse new ones.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import uuid
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any, TypeVar
+
+import pendulum
+
+from planet_provider.exceptions import InvalidInputError
+
+#: Items an order may hold. Source: Planet's Orders API overview, "a limit of 500 items per request"; some
+#: item types allow fewer (100), which Planet answers with a 400.
+MAX_ORDER_ITEMS = 500
+
+#: Characters of an order's name. Planet documents no limit; this keeps the name, with a suffix of 15
+#: characters, within the 255 that such fields usually have.
+MAX_ORDER_NAME_LENGTH = 240
+
+#: Stands for a value that must not be shown.
+NOT_SHOWN = "(not shown)"
+
+# All three end up in URLs and in file names, so none may hold a slash or be a dot segment.
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_ITEM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}\S*")
+
+_T = TypeVar("_T")
+
+
+def text(value: object, field: str, *, secret: bool = False) -> str:
+    """Check a string that is not blank and has no white space around it.
+
+    :param secret: Leave the value out of the error.
+    """
+    if not isinstance(value, str) or not value or value != value.strip():
+        remedy = "must be a string that is not empty, without white space around it."
+        raise InvalidInputError(field, NOT_SHOWN if secret else value, remedy)
+    return value
+
+
+def flag(value: object, field: str) -> bool:
+    """Check a boolean; 0, 1 and strings are none."""
+    if not isinstance(value, bool):
+        raise InvalidInputError(field, value, "must be true or false.")
+    return value
+
+
+def number(value: object, field: str, *, above: float | None = None) -> int | float:
+    """Check a finite number.
+
+    :param above: The number must be greater than this.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidInputError(field, value, "must be a number.")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidInputError(field, value, "must be a finite number; JSON has no NaN and no infinity.")
+    if above is not None and value <= above:
+        raise InvalidInputError(field, value, f"must be greater than {above:g}.")
+    return value
+
+
+def whole_number(value: object, field: str) -> int:
+    """Check a whole number greater than 0."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidInputError(field, value, "must be a whole number greater than 0.")
+    return value
+
+
+def choice(value: object, known: Collection[str], field: str, *, fold_case: bool = False) -> str:
+    """Check a value that is one of a few.
+
+    :param fold_case: Take any capitalisation, and return Planet's.
+    """
+    for name in known:
+        if value == name or (fold_case and isinstance(value, str) and value.lower() == name.lower()):
+            return name
+    raise InvalidInputError(field, value, f"must be one of {', '.join(known)}.")
+
+
+def mapping(value: object, field: str) -> Mapping[str, Any]:
+    """Check a JSON object. The error shows its type alone, for an object may hold credentials."""
+    if not isinstance(value, Mapping):
+        raise InvalidInputError(field, type(value).__name__, "must be an object (a dict).")
+    return value
+
+
+def fields(
+    value: object, field: str, *, required: Collection[str], optional: Collection[str] = ()
+) -> Mapping[str, Any]:
+    """Check a JSON object that has all the required fields and no unknown ones."""
+    checked = mapping(value, field)
+    present = sorted(str(name) for name in checked)
+    if missing := [name for name in required if name not in checked]:
+        raise InvalidInputError(field, present, f"lacks {', '.join(missing)}.")
+    known = (*required, *optional)
+    if unknown := [name for name in present if name not in known]:
+        remedy = f"{', '.join(unknown)} is not known here; known are {', '.join(known)}."
+        raise InvalidInputError(field, present, remedy)
+    return checked
+
+
+def sequence(value: object, field: str, check: Callable[[Any, str], _T]) -> list[_T]:
+    """Check a list or tuple that is not empty, and each of its entries."""
+    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
+        raise InvalidInputError(field, value, "must be a list; a single value goes into one too.")
+    if not value:
+        raise InvalidInputError(field, value, "must not be empty.")
+    return [check(entry, f"{field}[{index}]") for index, entry in enumerate(value)]
+
+
+def given(**values: object) -> dict[str, Any]:
+    """Keep what is not None."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def plain(value: object) -> Any:
+    """Copy a value into dicts and lists, as JSON has them."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return [plain(entry) for entry in value]
+    return value
+
+
+def _shaped(value: object, field: str, shape: re.Pattern[str], remedy: str) -> str:
+    if not isinstance(value, str) or not shape.fullmatch(value):
+        raise InvalidInputError(field, value, remedy)
+    return value
+
+
+def _uuid(value: object, field: str, what: str) -> uuid.UUID:
+    if isinstance(value, uuid.UUID):
+        return value
+    try:
+        return uuid.UUID(value if isinstance(value, str) else "")
+    except ValueError:
+        raise InvalidInputError(field, value, f"must be {what}: a UUID.") from None
+
+
+def item_type(value: object, field: str = "item_type") -> str:
+    """Check the shape of an item type, e.g. ``PSScene`` or ``Sentinel2L1C``.
+
+    Capitals count, as they do for Planet.
+    """
+    return _shaped(value, field, _NAME, "must be an item type: letters, digits and _, such as PSScene.")
+
+
+def item_types(value: object, field: str = "item_types") -> list[str]:
+    """Check item types: several, or a single one. Repeated ones are dropped."""
+    if isinstance(value, str):
+        return [item_type(value, field)]
+    several = list(value) if isinstance(value, Iterable) and not isinstance(value, Mapping) else value
+    return list(dict.fromkeys(sequence(several, field, item_type)))
+
+
+def item_id(value: object, field: str = "item_id") -> str:
+    """Check the shape of an item id, e.g. ``20220125_075509_67_1061``."""
+    remedy = "must be an item id: letters, digits, _, - and ., such as 20220125_075509_67_1061."
+    return _shaped(value, field, _ITEM_ID, remedy)
+
+
+def item_ids(value: object, field: str = "item_ids", *, max_items: int = MAX_ORDER_ITEMS) -> list[str]:
+    """Check item ids, and drop repeated ones.
+
+    Repeated ids are dropped rather than refused, for joined search results often overlap and an item is
+    wanted once. The first of each stays, in its place.
+
+    :param max_items: How many different ids there may be.
+    :raises InvalidInputError: It is no list, or empty, or has a malformed id or too many.
+    """
+    checked = list(dict.fromkeys(sequence(value, field, item_id)))
+    return bounded(checked, field, max_items)
+
+
+def bounded(checked: list[str], field: str, max_items: int) -> list[str]:
+    """Check how many items there are."""
+    if len(checked) > max_items:
+        remedy = f"{len(checked)} items are more than the {max_items} an order may hold; split them up."
+        raise InvalidInputError(field, checked, remedy)
+    return checked
+
+
+def asset_type(value: object, field: str = "asset_type") -> str:
+    """Check the shape of an asset type, e.g. ``ortho_analytic_4b``."""
+    remedy = "must be an asset type: letters, digits and _, such as ortho_analytic_4b."
+    return _shaped(value, field, _NAME, remedy)
+
+
+def product_bundle(value: object, field: str = "product_bundle") -> str:
+    """Check the shape of one product bundle's name, e.g. ``analytic_udm2``."""
+    remedy = (
+        "must be one product bundle: letters, digits and _, such as analytic_udm2; "
+        "bundles to fall back on go into fallback_bundles."
+    )
+    return _shaped(value, field, _NAME, remedy)
+
+
+def order_id(value: object, field: str = "order_id") -> str:
+    """Check an order's id.
+
+    :param value: A UUID or its string.
+    :return: The UUID in lower case, with hyphens.
+    """
+    return str(_uuid(value, field, "an order's id"))
+
+
+def search_id(value: object, field: str = "search_id") -> str:
+    """Check a saved search's id.
+
+    :return: The UUID in lower case; without hyphens, as Planet writes it, unless it was given with them.
+    """
+    checked = _uuid(value, field, "a saved search's id")
+    return str(checked) if isinstance(value, str) and "-" in value else checked.hex
+
+
+def collection_id(value: object, field: str = "collection_id") -> str:
+    """Check the id of a Sentinel Hub collection.
+
+    :return: The UUID in lower case, with hyphens.
+    """
+    return str(_uuid(value, field, "the id of a Sentinel Hub collection"))
+
+
+def order_name(value: object, field: str = "name", *, max_length: int = MAX_ORDER_NAME_LENGTH) -> str:
+    """Check an order's name.
+
+    Orders are looked up by their exact name, so it has no white space around it and no control characters.
+
+    :param max_length: In characters.
+    """
+    checked = text(value, field)
+    if not checked.isprintable():
+        raise InvalidInputError(field, value, "must have no line breaks and no control characters.")
+    if len(checked) > max_length:
+        raise InvalidInputError(
+            field, value, f"must have at most {max_length} characters, not {len(checked)}."
+        )
+    return checked
+
+
+def utc_datetime(value: object, field: str) -> str:
+    """Turn a point in time into an RFC 3339 string in UTC.
+
+    A time without an offset is refused, never taken for UTC; so is a date without a time, for a date is a
+    whole day, and which day depends on the offset.
+
+    :param value: An aware :class:`~datetime.datetime` (pendulum's are such), or an ISO 8601 string with an
+        offset. A space in place of the ``T``, as templates render it, is fine.
+    :return: E.g. ``2024-01-31T00:00:00Z``, with microseconds where there are any; finer digits are cut.
+    """
+    moment = _moment(value, field)
+    try:
+        return moment.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+    except OverflowError:
+        raise InvalidInputError(field, value, "is outside of the years 1 to 9999 in UTC.") from None
+
+
+def time_order(moment: str) -> str:
+    """Return what orders the results of :func:`utc_datetime` by time, as their text alone does not.
+
+    Without its last letter a whole second is a prefix of its fractions, and so comes before them.
+    """
+    return moment.removesuffix("Z")
+
+
+def _moment(value: object, field: str) -> datetime:
+    if isinstance(value, str):
+        if _DATE.fullmatch(value):
+            remedy = f"is a date without a time and an offset; write {value}T00:00:00Z if that is meant."
+            raise InvalidInputError(field, value, remedy)
+        parsed = _parse(value) if _DATE_TIME.fullmatch(value) else None
+    else:
+        parsed = value
+    if not isinstance(parsed, datetime):
+        remedy = "must be an aware datetime, or a date and time with an offset such as 2024-01-31T00:00:00Z."
+        raise InvalidInputError(field, value, remedy)
+    if parsed.utcoffset() is None:
+        remedy = "has no offset, so it names no point in time; add one, e.g. Z for UTC."
+        raise InvalidInputError(field, value, remedy)
+    return parsed
+
+
+def _parse(value: str) -> object:
+    try:
+        # Without these pendulum takes what has no offset for UTC.
+        return pendulum.parse(value, exact=True, tz=None)
+    except ValueError:
+        return None

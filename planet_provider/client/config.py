@@ -1,0 +1,143 @@
+"""Every setting of the client, with its default, unit and source."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from urllib.parse import SplitResult, urlsplit
+
+from planet_provider.client.ratelimit import Fallback, check_store_url
+from planet_provider.client.redact import redact_url
+from planet_provider.exceptions import ConfigurationError, CredentialsError
+
+DEFAULT_BASE_URL = "https://api.planet.com"
+
+#: Requests per second that Planet documents for one API key, by class of request.
+DOCUMENTED_RATES: Mapping[str, float] = MappingProxyType(
+    {
+        "orders.create": 3.0,
+        "orders.get": 3.0,
+        "orders.list": 3.0,
+        "orders.cancel": 3.0,
+        "orders.bulk_cancel": 5.0,
+        "orders.stats": 5.0,
+        "orders.download": 5.0,
+        "data.activate": 5.0,
+        "data.download": 5.0,
+        "data.other": 10.0,
+    }
+)
+
+#: Share of the documented rate that is used. Clocks and networks jitter: at the full rate a server that
+#: counts arrivals in windows of a second now and then sees one too many.
+RATE_SHARE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanetConfig:
+    """How to reach Planet, as whom, how fast and how patiently.
+
+    :param api_key: Planet API key. Not shown.
+    :param base_url: Origin of the APIs, ``http`` or ``https``.
+    :param rate_limits: Requests per second by class; classes left out keep 95 % of the documented rate.
+    :param rate_limit_store: Where the limiter keeps its state. ``memory://``: this process;
+        ``file:///path``: every process of this machine; ``redis://``, ``rediss://`` or
+        ``redis+sentinel://host,host/service``: all machines (extra ``[redis]``).
+    :param rate_limit_fallback: What to do while that store can't be used: a share of the rates (above 0, up
+        to 1) for this machine, or, where a folder fails, for each process; or ``"fail"``.
+    :param max_queue_seconds: Longest wait for a slot of the rate limit, in seconds; beyond it
+        :class:`~planet_provider.exceptions.RateLimitQueueError`.
+    :param timeout: Seconds to wait for a connection, or between two reads. Orders can take seconds to be
+        accepted; the official SDK waits 30 s.
+    :param max_connections: Connections at once, per session.
+    :param max_attempts: How often a request is sent at most.
+    :param max_retry_seconds: Seconds from a request's first attempt after which it is not sent again.
+    :param backoff_seconds: First step of the exponential back-off between attempts, in seconds; doubled
+        each time, with full jitter, up to 64 s (the official SDK's bound).
+    """
+
+    api_key: str = field(repr=False)
+    base_url: str = DEFAULT_BASE_URL
+    rate_limits: Mapping[str, float] = field(default_factory=dict)
+    rate_limit_store: str = field(default="memory://", repr=False)
+    rate_limit_fallback: Fallback = 0.1
+    max_queue_seconds: float = 600.0
+    timeout: float = 60.0
+    max_connections: int = 16
+    max_attempts: int = 6
+    max_retry_seconds: float = 300.0
+    backoff_seconds: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.api_key or self.api_key.strip() != self.api_key:
+            raise CredentialsError(
+                "The Planet API key is empty or has blanks around it: set the connection's password, "
+                "PL_API_KEY, or ~/.planet.json."
+            )
+        object.__setattr__(self, "base_url", _base_url(self.base_url))
+        for name in ("timeout", "max_queue_seconds", "max_retry_seconds", "backoff_seconds"):
+            _require_positive(name, getattr(self, name))
+        for name in ("max_connections", "max_attempts"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigurationError(f"{name}={value!r}: must be a whole number of at least 1.")
+        object.__setattr__(self, "rate_limits", _rates(self.rate_limits))
+        check_store_url(self.rate_limit_store)
+        _check_fallback(self.rate_limit_fallback)
+
+
+def _require_positive(name: str, value: object) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value <= 0:  # type: ignore[arg-type,operator]
+        raise ConfigurationError(f"{name}={value!r}: must be a finite number greater than 0.")
+
+
+def _check_fallback(value: object) -> None:
+    if value == "fail":
+        return
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 < value <= 1:  # type: ignore[operator]
+        raise ConfigurationError(
+            f"rate_limit_fallback={value!r}: must be a share of the rates, above 0 and up to 1, or 'fail'."
+        )
+
+
+def _base_url(value: str) -> str:
+    parts = _split(value)
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
+        # Whatever it is, it may hold a password.
+        shown = redact_url(value) if isinstance(value, str) else value
+        raise ConfigurationError(
+            f"host={shown!r}: must be a URL with http or https, such as {DEFAULT_BASE_URL}."
+        )
+    if parts.query or parts.fragment or parts.username or parts.password:
+        raise ConfigurationError(
+            "host: the base URL must have no user, password, query or fragment; "
+            "credentials belong into the connection's login and password."
+        )
+    return value.rstrip("/")
+
+
+def _split(value: object) -> SplitResult | None:
+    if not isinstance(value, str) or any(character.isspace() for character in value):
+        return None
+    try:
+        parts = urlsplit(value)
+        parts.port  # noqa: B018 - reading it checks it
+    except ValueError:
+        return None
+    return parts
+
+
+def _rates(given: Mapping[str, float]) -> Mapping[str, float]:
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"rate_limits={given!r}: must map classes to requests per second.")
+    for name, rate in given.items():
+        if name not in DOCUMENTED_RATES:
+            known = ", ".join(DOCUMENTED_RATES)
+            raise ConfigurationError(f"rate_limits[{name!r}]: no such class; the classes are {known}.")
+        _require_positive(f"rate_limits[{name!r}]", rate)
+    defaults = {name: rate * RATE_SHARE for name, rate in DOCUMENTED_RATES.items()}
+    return MappingProxyType(defaults | {name: float(rate) for name, rate in given.items()})

@@ -1,0 +1,221 @@
+"""The Data API's endpoints, as functions that return a :class:`~planet_provider.client.call.Call`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from planet_provider.client import checks
+from planet_provider.client.call import Call
+from planet_provider.client.parse import JSONObject, json_object, next_link, nothing
+from planet_provider.exceptions import InvalidInputError
+
+_DATA = "/data/v1"
+
+#: Features on a page of a search; Planet's documented maximum.
+PAGE_SIZE = 250
+
+Sort = Literal["published desc", "published asc", "acquired desc", "acquired asc"]
+SORTS: tuple[str, ...] = ("published desc", "published asc", "acquired desc", "acquired asc")
+
+Interval = Literal["hour", "day", "week", "month", "year"]
+INTERVALS: tuple[str, ...] = ("hour", "day", "week", "month", "year")
+
+
+def quick_search(
+    item_types: Iterable[str],
+    search_filter: Mapping[str, Any],
+    *,
+    geometry: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    sort: str | None = None,
+    page_size: int = PAGE_SIZE,
+) -> Call[list[JSONObject]]:
+    """Search the catalogue, a page of items (GeoJSON Features) at a time.
+
+    :param item_types: At least one, e.g. ``["PSScene"]``.
+    :param search_filter: As :mod:`planet_provider.client.filters` builds it.
+    :param geometry: Area of interest, GeoJSON or feature reference, beside the filter.
+    :param name: Name of the search.
+    :param sort: One of :data:`SORTS`; Planet's own default is ``published desc``.
+    :param page_size: Features a page, 1 to 250.
+    """
+    body = _search_body(item_types, search_filter, geometry, name)
+    return Call(
+        method="POST",
+        path=f"{_DATA}/quick-search",
+        rate_class="data.other",
+        parse=_features,
+        params=_page_params(sort, page_size),
+        json=body,
+        next_page=_next_page,
+    )
+
+
+def create_search(
+    name: str,
+    item_types: Iterable[str],
+    search_filter: Mapping[str, Any],
+    *,
+    geometry: Mapping[str, Any] | None = None,
+    enable_email: bool = False,
+) -> Call[JSONObject]:
+    """Save a search. Not repeated after an unclear answer, since that might save it twice."""
+    body = _search_body(item_types, search_filter, geometry, name) | {"__daily_email_enabled": enable_email}
+    return Call(
+        method="POST",
+        path=f"{_DATA}/searches",
+        rate_class="data.other",
+        parse=json_object,
+        json=body,
+        repeatable=False,
+    )
+
+
+def update_search(
+    search_id: str,
+    name: str,
+    item_types: Iterable[str],
+    search_filter: Mapping[str, Any],
+    *,
+    geometry: Mapping[str, Any] | None = None,
+    enable_email: bool = False,
+) -> Call[JSONObject]:
+    """Replace a saved search."""
+    body = _search_body(item_types, search_filter, geometry, name) | {"__daily_email_enabled": enable_email}
+    return Call(method="PUT", path=_search(search_id), rate_class="data.other", parse=json_object, json=body)
+
+
+def get_search(search_id: str) -> Call[JSONObject]:
+    """Get a saved search."""
+    return Call(method="GET", path=_search(search_id), rate_class="data.other", parse=json_object)
+
+
+def list_searches(
+    *, search_type: Literal["any", "saved", "quick"] = "any", page_size: int = PAGE_SIZE
+) -> Call[list[JSONObject]]:
+    """List saved searches, a page at a time."""
+    return Call(
+        method="GET",
+        path=f"{_DATA}/searches",
+        rate_class="data.other",
+        parse=_searches,
+        params=(("search_type", search_type), *_page_params(None, page_size)),
+        next_page=_next_page,
+    )
+
+
+def run_search(
+    search_id: str, *, sort: str | None = None, page_size: int = PAGE_SIZE
+) -> Call[list[JSONObject]]:
+    """Run a saved search, a page of items at a time."""
+    return Call(
+        method="GET",
+        path=f"{_search(search_id)}/results",
+        rate_class="data.other",
+        parse=_features,
+        params=_page_params(sort, page_size),
+        next_page=_next_page,
+    )
+
+
+def delete_search(search_id: str) -> Call[None]:
+    """Delete a saved search."""
+    return Call(method="DELETE", path=_search(search_id), rate_class="data.other", parse=nothing)
+
+
+def stats(item_types: Iterable[str], search_filter: Mapping[str, Any], interval: str) -> Call[JSONObject]:
+    """Count matching items by time.
+
+    :param interval: One of :data:`INTERVALS`.
+    """
+    if interval not in INTERVALS:
+        raise InvalidInputError("interval", interval, f"must be one of {', '.join(INTERVALS)}.")
+    body = _search_body(item_types, search_filter, None, None) | {"interval": interval}
+    return Call(method="POST", path=f"{_DATA}/stats", rate_class="data.other", parse=json_object, json=body)
+
+
+def item(item_type: str, item_id: str) -> Call[JSONObject]:
+    """Get an item (a GeoJSON Feature)."""
+    return Call(method="GET", path=_item(item_type, item_id), rate_class="data.other", parse=json_object)
+
+
+def coverage(item_type: str, item_id: str, geometry: Mapping[str, Any]) -> Call[JSONObject]:
+    """Estimate how much of a geometry an item covers, clear and in all."""
+    return Call(
+        method="POST",
+        path=f"{_item(item_type, item_id)}/coverage",
+        rate_class="data.other",
+        parse=json_object,
+        json={"geometry": dict(geometry)},
+    )
+
+
+def assets(item_type: str, item_id: str) -> Call[dict[str, JSONObject]]:
+    """Get an item's assets by asset type. Those that are active hold freshly signed links."""
+    return Call(
+        method="GET", path=f"{_item(item_type, item_id)}/assets", rate_class="data.other", parse=_assets
+    )
+
+
+def activate(link: str) -> Call[None]:
+    """Ask for an asset to be made ready for download. Harmless to repeat.
+
+    :param link: The asset's ``_links.activate``.
+    """
+    return Call(method="GET", path=link, rate_class="data.activate", parse=nothing)
+
+
+def _item(item_type: str, item_id: str) -> str:
+    return f"{_DATA}/item-types/{checks.item_type(item_type)}/items/{checks.item_id(item_id)}"
+
+
+def _search(search_id: str) -> str:
+    return f"{_DATA}/searches/{checks.search_id(search_id)}"
+
+
+def _search_body(
+    item_types: Iterable[str],
+    search_filter: Mapping[str, Any],
+    geometry: Mapping[str, Any] | None,
+    name: str | None,
+) -> JSONObject:
+    body: JSONObject = {"item_types": checks.item_types(item_types), "filter": dict(search_filter)}
+    if geometry is not None:
+        body["geometry"] = dict(geometry)
+    if name is not None:
+        body["name"] = name
+    return body
+
+
+def _page_params(sort: str | None, page_size: int) -> tuple[tuple[str, str], ...]:
+    if checks.whole_number(page_size, "page_size") > PAGE_SIZE:
+        raise InvalidInputError("page_size", page_size, f"must be from 1 to {PAGE_SIZE}.")
+    if sort is None:
+        return (("_page_size", str(page_size)),)
+    if sort not in SORTS:
+        raise InvalidInputError("sort", sort, f"must be one of {', '.join(SORTS)}.")
+    return ("_sort", sort), ("_page_size", str(page_size))
+
+
+def _features(body: Any) -> list[JSONObject]:
+    return [_feature(feature) for feature in json_object(body)["features"]]
+
+
+def _feature(body: Any) -> JSONObject:
+    feature = json_object(body)
+    if not isinstance(feature["id"], str) or not isinstance(feature["properties"]["item_type"], str):
+        raise TypeError("an item's id and item_type must be strings")
+    return feature
+
+
+def _searches(body: Any) -> list[JSONObject]:
+    return [json_object(search) for search in json_object(body)["searches"]]
+
+
+def _assets(body: Any) -> dict[str, JSONObject]:
+    return {asset_type: json_object(asset) for asset_type, asset in json_object(body).items()}
+
+
+def _next_page(body: Any) -> str | None:
+    return next_link(body, "_next")

@@ -1,0 +1,127 @@
+"""What a filter of the Data API looks like: one table of types, and a check for each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from planet_provider.client import checks
+from planet_provider.client import geometry as geometries
+from planet_provider.exceptions import InvalidInputError
+
+#: How an item's footprint may lie to the searched geometry; Planet's default is ``intersects``.
+RELATIONS = ("intersects", "contains", "within", "disjoint")
+
+_BOUNDS = ("gt", "gte", "lt", "lte")
+
+_ConfigCheck = Callable[[Any, str], Any]
+
+
+def search_filter(
+    value: object, field: str = "search_filter", *, max_vertices: int = geometries.MAX_VERTICES
+) -> dict[str, Any]:
+    """Check a filter, and the filters in it.
+
+    :param value: The filter as dict or JSON string. Times in it may be aware datetimes, and geometries have
+        any form that :func:`planet_provider.client.geometry.geometry` takes but a feature reference.
+    :param field: Name that errors give the value.
+    :param max_vertices: Vertices that a geometry may have.
+    :return: A copy as plain JSON, with times in UTC.
+    :raises InvalidInputError: The type is unknown, a field is missing or unknown, a time has no offset, or
+        bounds leave nothing between them.
+    """
+    given = checks.mapping(_parsed(value, field), field)
+    kind = checks.choice(given.get("type"), TYPES, f"{field}.type")
+    named = kind in _FIELD_FILTERS
+    required = ("type", "field_name", "config") if named else ("type", "config")
+    checks.fields(given, field, required=required, optional=_OPTIONAL.get(kind, ()))
+    built: dict[str, Any] = {"type": kind}
+    if named:
+        built["field_name"] = checks.text(given["field_name"], f"{field}.field_name")
+    built["config"] = _config(kind, given["config"], f"{field}.config", max_vertices)
+    if "relation" in given:
+        built["relation"] = checks.choice(given["relation"], RELATIONS, f"{field}.relation")
+    return built
+
+
+def search_geometry(
+    value: object, field: str, *, max_vertices: int = geometries.MAX_VERTICES
+) -> dict[str, Any]:
+    """Check the geometry of a GeometryFilter; a feature reference is none."""
+    checked = geometries.geometry(value, field, max_vertices=max_vertices)
+    if geometries.is_reference(checked):
+        remedy = "is a feature reference, which Planet takes as the search's geometry, beside the filter."
+        raise InvalidInputError(field, checked["content"], remedy)
+    return checked
+
+
+def _bounds(
+    value: object, field: str, check: _ConfigCheck, known: tuple[str, ...] = _BOUNDS
+) -> dict[str, Any]:
+    given = checks.fields(value, field, required=(), optional=known)
+    if not given:
+        raise InvalidInputError(field, {}, f"needs at least one bound: {', '.join(known)}.")
+    checked = {name: check(given[name], f"{field}.{name}") for name in known if name in given}
+    for pair in (("gt", "gte"), ("lt", "lte")):
+        if all(name in checked for name in pair):
+            raise InvalidInputError(
+                field, sorted(checked), f"has both {pair[0]} and {pair[1]}; keep one of them."
+            )
+    if not _room_between(checked):
+        raise InvalidInputError(field, checked, "matches nothing: the lower bound reaches the upper one.")
+    return checked
+
+
+def _room_between(checked: Mapping[str, Any]) -> bool:
+    order = {
+        name: checks.time_order(bound) if isinstance(bound, str) else bound for name, bound in checked.items()
+    }
+    lower, upper = order.get("gt", order.get("gte")), order.get("lt", order.get("lte"))
+    if lower is None or upper is None:
+        return True
+    return bool(lower <= upper if "gte" in order and "lte" in order else lower < upper)
+
+
+def _parsed(value: object, field: str) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(
+            field, value, f"must be a filter (a dict or a JSON string): {error}."
+        ) from None
+
+
+def _config(kind: str, config: Any, field: str, max_vertices: int) -> Any:
+    nested = partial(search_filter, max_vertices=max_vertices)
+    if kind == "AndFilter" and config in ([], ()):
+        return []
+    if kind in ("AndFilter", "OrFilter"):
+        return checks.sequence(config, field, nested)
+    if kind == "NotFilter":
+        return nested(config, field)
+    if kind == "GeometryFilter":
+        return search_geometry(config, field, max_vertices=max_vertices)
+    return _CONFIG_CHECKS[kind](config, field)
+
+
+_CONFIG_CHECKS: dict[str, _ConfigCheck] = {
+    "DateRangeFilter": partial(_bounds, check=checks.utc_datetime),
+    "RangeFilter": partial(_bounds, check=checks.number),
+    "UpdateFilter": partial(_bounds, check=checks.utc_datetime, known=("gt", "gte")),
+    "NumberInFilter": partial(checks.sequence, check=checks.number),
+    "StringInFilter": partial(checks.sequence, check=checks.text),
+    "AssetFilter": partial(checks.sequence, check=checks.asset_type),
+    "PermissionFilter": partial(checks.sequence, check=checks.text),
+}
+
+#: The Data API's filters.
+TYPES = ("AndFilter", "OrFilter", "NotFilter", "GeometryFilter", *_CONFIG_CHECKS)
+
+_FIELD_FILTERS = frozenset(
+    {"DateRangeFilter", "RangeFilter", "UpdateFilter", "GeometryFilter", "NumberInFilter", "StringInFilter"}
+)
+_OPTIONAL = {"GeometryFilter": ("relation",)}

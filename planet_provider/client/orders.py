@@ -1,0 +1,151 @@
+"""The Orders API's endpoints, as functions that return a :class:`~planet_provider.client.call.Call`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from planet_provider.client import checks
+from planet_provider.client.call import Call
+from planet_provider.client.parse import JSONObject, json_object, next_link
+from planet_provider.client.states import OrderState
+from planet_provider.exceptions import InvalidInputError
+
+_ORDERS = "/compute/ops/orders/v2"
+_BULK_CANCEL = "/compute/ops/bulk/orders/v2/cancel"
+_STATS = "/compute/ops/stats/orders/v2"
+
+STATES = tuple(state.value for state in OrderState)
+
+#: Orders on a page of a list. Planet documents only that it is an integer, and takes what it can.
+PAGE_SIZE = 250
+
+
+def create(request: Mapping[str, Any]) -> Call[JSONObject]:
+    """Place an order. It charges quota, and is therefore never repeated after an unclear answer.
+
+    :param request: Order request, as :mod:`planet_provider.client.order_request` builds it.
+    """
+    return Call(
+        method="POST",
+        path=_ORDERS,
+        rate_class="orders.create",
+        parse=_order,
+        json=dict(request),
+        repeatable=False,
+    )
+
+
+def get(order_id: str) -> Call[JSONObject]:
+    """Get an order. Each answer holds freshly signed links.
+
+    :param order_id: Planet order UUID.
+    """
+    return Call(
+        method="GET", path=f"{_ORDERS}/{checks.order_id(order_id)}", rate_class="orders.get", parse=_order
+    )
+
+
+def list_orders(
+    *,
+    state: OrderState | str | Iterable[OrderState | str] = (),
+    name: str | None = None,
+    name_contains: str | None = None,
+    created_on: str | None = None,
+    last_modified: str | None = None,
+    hosting: bool | None = None,
+    destination_ref: str | None = None,
+    user_id: str | None = None,
+    sort_by: str | None = None,
+    source_type: str = "all",
+    page_size: int = PAGE_SIZE,
+) -> Call[list[JSONObject]]:
+    """List orders, newest first, a page at a time. The rows hold no links to results.
+
+    :param state: One state or several.
+    :param name: The whole name.
+    :param name_contains: A part of the name.
+    :param created_on: RFC 3339 date-time, or an interval ``start/end`` with ``..`` for an open side;
+        the start is inclusive, the end exclusive.
+    :param last_modified: Likewise.
+    :param hosting: Only orders with or without hosting.
+    :param destination_ref: Only orders to this destination.
+    :param user_id: Only this user's; ``all`` for the whole organisation's where one may see them.
+    :param sort_by: e.g. ``created_on DESC``.
+    :param source_type: ``scenes``, ``basemaps`` or ``all``.
+    :param page_size: Rows a page, at most.
+    """
+    states = [state] if isinstance(state, str) else list(state)
+    optional = {
+        "name": name,
+        "name__contains": name_contains,
+        "created_on": created_on,
+        "last_modified": last_modified,
+        "hosting": None if hosting is None else str(hosting).lower(),
+        "destination_ref": destination_ref,
+        "user_id": user_id,
+        "sort_by": sort_by,
+    }
+    params = [("source_type", source_type), ("page_size", str(checks.whole_number(page_size, "page_size")))]
+    params += [("state", checks.choice(one, STATES, "state")) for one in states]
+    params += [(key, value) for key, value in optional.items() if value is not None]
+    return Call(
+        method="GET",
+        path=_ORDERS,
+        rate_class="orders.list",
+        parse=_orders,
+        params=tuple(params),
+        next_page=_next_page,
+    )
+
+
+def cancel(order_id: str) -> Call[JSONObject]:
+    """Cancel a queued order.
+
+    :param order_id: Planet order UUID.
+    """
+    return Call(
+        method="PUT",
+        path=f"{_ORDERS}/{checks.order_id(order_id)}",
+        rate_class="orders.cancel",
+        parse=json_object,
+    )
+
+
+def bulk_cancel(order_ids: Iterable[str]) -> Call[JSONObject]:
+    """Cancel several queued orders.
+
+    :param order_ids: Planet order UUIDs; never empty, because Planet takes an empty body for "all of them".
+    """
+    ids = [checks.order_id(one, field=f"order_ids[{index}]") for index, one in enumerate(order_ids)]
+    if not ids:
+        raise InvalidInputError(
+            "order_ids", ids, "must name at least one order; Planet would cancel every queued order instead."
+        )
+    return Call(
+        method="POST",
+        path=_BULK_CANCEL,
+        rate_class="orders.bulk_cancel",
+        parse=json_object,
+        json={"order_ids": ids},
+    )
+
+
+def stats() -> Call[JSONObject]:
+    """Count queued and running orders, for the organisation and the user."""
+    return Call(method="GET", path=_STATS, rate_class="orders.stats", parse=json_object)
+
+
+def _order(body: Any) -> JSONObject:
+    order = json_object(body)
+    if not isinstance(order["id"], str) or not isinstance(order["state"], str):
+        raise TypeError("an order's id and state must be strings")
+    return order
+
+
+def _orders(body: Any) -> list[JSONObject]:
+    return [_order(row) for row in json_object(body)["orders"]]
+
+
+def _next_page(body: Any) -> str | None:
+    return next_link(body, "next")

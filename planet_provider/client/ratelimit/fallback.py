@@ -1,0 +1,88 @@
+"""What happens while a store can't be used: a small share of the rate, in a store that is nearer."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from planet_provider.client.ratelimit.store import RateStore, Reservation
+from planet_provider.exceptions import RateLimitStoreError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Seconds between two tries of a store that failed.
+RETRY_SECONDS = 5.0
+
+
+class FallbackStore:
+    """Use a store, and another one at a share of the rate while the first can't be used.
+
+    Slots of the one are void in the other, so whoever waits while the store goes, or comes back, queues anew.
+
+    :param primary: The store.
+    :param local: The store to use meanwhile.
+    :param share: Share of the rate to use meanwhile, above 0 and up to 1.
+    :param clock: Monotonic seconds.
+    """
+
+    may_block = True
+
+    def __init__(
+        self,
+        primary: RateStore,
+        local: RateStore,
+        share: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._primary = primary
+        self._local = local
+        self._share = share
+        self._clock = clock
+        self._retry_at: float | None = None
+
+    def reserve(self, key: str, interval: float, max_wait: float) -> Reservation:
+        """Take the next free slot."""
+        return self._either(
+            lambda: self._primary.reserve(key, interval, max_wait),
+            lambda: self._local.reserve(key, interval / self._share, max_wait),
+        )
+
+    def until(self, key: str, reservation: Reservation) -> float | None:
+        """Look again how far away a slot is."""
+        return self._either(
+            lambda: self._primary.until(key, reservation), lambda: self._local.until(key, reservation)
+        )
+
+    def hold(self, key: str, seconds: float | None, age: float) -> None:
+        """Pause and slow down."""
+        self._either(
+            lambda: self._primary.hold(key, seconds, age), lambda: self._local.hold(key, seconds, age)
+        )
+
+    def _either(self, ask: Callable[[], T], ask_local: Callable[[], T]) -> T:
+        # No lock, which a fork could leave locked: at worst two threads try the store again, or warn twice.
+        retry_at = self._retry_at
+        if retry_at is not None:
+            if self._clock() < retry_at:
+                return ask_local()
+            self._retry_at = self._clock() + RETRY_SECONDS
+        try:
+            answer = ask()
+        except RateLimitStoreError as error:
+            self._retry_at = self._clock() + RETRY_SECONDS
+            if retry_at is None:
+                log.warning(
+                    "%s Until it works again, requests go at %g %% of the configured rates from here.",
+                    error,
+                    100 * self._share,
+                )
+            return ask_local()
+        if retry_at is not None:
+            self._retry_at = None
+            log.warning("The store of the rate limit works again.")
+        return answer

@@ -1,0 +1,145 @@
+"""``file://``: the state of the rate limits of one machine, in a folder.
+
+One small file a class. It is opened, locked, read, written and closed for each look, which takes some twenty
+microseconds, so nothing has to be minded at a fork, a kill or when somebody removes the folder.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import struct
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import astuple, dataclass
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import quote
+
+from planet_provider.client.flock import locked_file
+from planet_provider.client.ratelimit.slots import Slots
+from planet_provider.client.ratelimit.store import Reservation
+from planet_provider.exceptions import RateLimitStoreError
+
+#: Format, epoch, monotonic and wall clock of the latest look, the slots; then their checksum.
+_STATE = struct.Struct("<4s8s7d")
+_FORMAT = b"PRL1"
+_CHECKSUM = struct.Struct("<I")
+_SIZE = _STATE.size + _CHECKSUM.size
+
+#: Seconds to wait for the lock. It is held for microseconds, unless its holder is stopped.
+_LOCK_SECONDS = 1.0
+
+#: Seconds after which files of earlier boots are removed.
+_STALE_SECONDS = 86400.0
+
+
+@dataclass
+class _State:
+    epoch: bytes
+    monotonic: float
+    wall: float
+    slots: Slots
+
+
+class FileStore:
+    """Slots for all processes of one machine.
+
+    :param directory: Folder for the files; made if missing (0700). Its files are 0600.
+    :param monotonic: Seconds of a clock that all processes of the machine share, from any start.
+    :param wall: The same, from the epoch. Of both clocks the one that says less time has passed is believed:
+        so a clock that is stepped delays requests, but never lets too many through.
+    """
+
+    may_block = True
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._directory = os.fspath(directory)
+        self._monotonic = monotonic
+        self._wall = wall
+
+    def reserve(self, key: str, interval: float, max_wait: float) -> Reservation:
+        """Take the next free slot."""
+        with self._now(key) as state:
+            slot, wait = state.slots.reserve(interval, max_wait)
+            return Reservation(wait, slot, state.epoch.hex())
+
+    def until(self, key: str, reservation: Reservation) -> float | None:
+        """Look again how far away a slot is."""
+        with self._now(key) as state:
+            return state.slots.until(reservation.slot) if reservation.epoch == state.epoch.hex() else None
+
+    def hold(self, key: str, seconds: float | None, age: float) -> None:
+        """Pause and slow down."""
+        with self._now(key) as state:
+            state.slots.hold(seconds, age)
+
+    @contextmanager
+    def _now(self, key: str) -> Iterator[_State]:
+        path = f"{self._directory}/{_boot()}-{quote(key, safe='')}"
+        try:
+            if not os.path.exists(path):
+                self._prepare()
+            with locked_file(path, _LOCK_SECONDS) as descriptor:
+                state = self._load(os.pread(descriptor, _SIZE, 0))
+                yield state
+                _save(descriptor, state)
+        except OSError as error:
+            raise RateLimitStoreError(
+                f"rate_limit_store=file://{self._directory}: {error}. The folder must be writable for every "
+                "process that talks to Planet, on a file system that has locks and room."
+            ) from error
+
+    def _load(self, data: bytes) -> _State:
+        monotonic, wall = self._monotonic(), self._wall()
+        state = _decode(data) or _State(secrets.token_bytes(8), monotonic, wall, Slots())
+        state.slots.advance(max(0.0, min(monotonic - state.monotonic, wall - state.wall)))
+        state.monotonic, state.wall = monotonic, wall
+        return state
+
+    def _prepare(self) -> None:
+        """Make the folder, and remove what earlier boots left."""
+        Path(self._directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+        for entry in os.scandir(self._directory):
+            with suppress(OSError):
+                ours = entry.name.startswith(_boot()) or not entry.is_file(follow_symlinks=False)
+                if not ours and entry.stat().st_size == _SIZE and _is_stale(entry):
+                    os.unlink(entry.path)
+
+
+def _save(descriptor: int, state: _State) -> None:
+    body = _STATE.pack(_FORMAT, state.epoch, state.monotonic, state.wall, *astuple(state.slots))
+    data = body + _CHECKSUM.pack(zlib.crc32(body))
+    if os.pwrite(descriptor, data, 0) != len(data):
+        raise OSError("the state could not be written whole")
+
+
+def _decode(data: bytes) -> _State | None:
+    """Read a state; ``None`` where there is none, or not a whole one."""
+    body, checksum = data[: _STATE.size], data[_STATE.size :]
+    if len(data) != _SIZE or checksum != _CHECKSUM.pack(zlib.crc32(body)):
+        return None
+    _, epoch, monotonic, wall, *slots = _STATE.unpack(body)
+    return _State(epoch, monotonic, wall, Slots(*slots))
+
+
+def _is_stale(entry: os.DirEntry[str]) -> bool:
+    return time.time() - entry.stat().st_mtime > _STALE_SECONDS
+
+
+@lru_cache(maxsize=1)
+def _boot() -> str:
+    """Name this machine since its start: its monotonic clock means nothing to others, nor after a reboot."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:  # not Linux: there a reboot is seen as time that has not passed
+        return quote(platform.node() or "machine", safe="")

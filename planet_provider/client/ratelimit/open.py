@@ -1,0 +1,79 @@
+"""Stores by their URL."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, TypeAlias
+from urllib.parse import unquote, urlsplit
+
+from planet_provider.client.ratelimit.fallback import FallbackStore
+from planet_provider.client.ratelimit.file_store import FileStore
+from planet_provider.client.ratelimit.memory import MemoryStore
+from planet_provider.client.ratelimit.redis_store import RedisStore
+from planet_provider.client.ratelimit.store import RateStore
+from planet_provider.client.redis_url import REDIS_SCHEMES, check_redis_url, redis_client, redis_label
+from planet_provider.exceptions import ConfigurationError
+
+Fallback: TypeAlias = float | Literal["fail"]
+
+_memory = MemoryStore()
+
+
+def check_store_url(url: str) -> None:
+    """Refuse a URL of a store that can't be used. Connects to nothing.
+
+    :raises ConfigurationError: What is wrong with it.
+    """
+    scheme = urlsplit(url).scheme if isinstance(url, str) else ""
+    if scheme in REDIS_SCHEMES:
+        check_redis_url(url)
+    elif scheme == "file":
+        store_directory(url)
+    elif scheme != "memory":
+        known = ", ".join(f"{name}://" for name in ("memory", "file", *REDIS_SCHEMES))
+        raise ConfigurationError(f"rate_limit_store: unknown scheme {scheme!r}; known: {known}.")
+
+
+def store_directory(url: str) -> str:
+    """Return the folder of a ``file://`` URL.
+
+    :raises ConfigurationError: It is not an absolute path on this machine.
+    """
+    parts = urlsplit(url)
+    if parts.netloc not in {"", "localhost"} or not parts.path.strip("/") or parts.query or parts.fragment:
+        raise ConfigurationError(
+            f"rate_limit_store={url!r}: must be an absolute path, such as file:///var/lib/airflow/planet."
+        )
+    return unquote(parts.path)
+
+
+@lru_cache(maxsize=32)
+def open_store(url: str, fallback: Fallback) -> RateStore:
+    """Return the store that a URL names, one a process.
+
+    A cluster's store falls back to the machine's, and that to the process's.
+
+    :param url: ``memory://``, ``file://``, ``redis://``, ``rediss://`` or ``redis+sentinel://``.
+    :param fallback: Share of the rate to use while the store can't be used, or ``fail``.
+    :raises ConfigurationError: The URL is wrong, or redis-py is missing.
+    """
+    check_store_url(url)
+    scheme = urlsplit(url).scheme
+    if scheme == "memory":
+        return _memory
+    if scheme == "file":
+        return _with_fallback(FileStore(store_directory(url)), _memory, fallback)
+    store = RedisStore(redis_client(url), redis_label(url))
+    return _with_fallback(store, _with_fallback(FileStore(local_directory()), _memory, 1.0), fallback)
+
+
+def _with_fallback(store: RateStore, local: RateStore, fallback: Fallback) -> RateStore:
+    return store if fallback == "fail" else FallbackStore(store, local, fallback)
+
+
+def local_directory() -> str:
+    """Return the folder that stands in for a cluster's store on this machine, for this user."""
+    return str(Path(tempfile.gettempdir()) / f"planet-rate-limits-{os.getuid()}")

@@ -1,0 +1,215 @@
+"""From an HTTP answer, or the lack of one, to a result or an error of the tree."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+import httpx
+
+from planet_provider.client.call import Call
+from planet_provider.client.redact import redact_text, redact_url
+from planet_provider.exceptions import (
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    ConflictError,
+    NotFoundError,
+    OrderConcurrencyError,
+    OrderNotCancellableError,
+    OverQuotaError,
+    PermissionDeniedError,
+    RateLimitError,
+    ServerError,
+    TransportError,
+    UnexpectedResponseError,
+)
+
+T = TypeVar("T")
+
+_BY_STATUS: dict[int, type[APIError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    410: NotFoundError,
+    422: BadRequestError,
+    429: RateLimitError,
+}
+
+_HINTS: dict[type[APIError], str] = {
+    BadRequestError: "Correct the request; sending it again as it is won't help.",
+    AuthenticationError: "Check the API key in the Airflow connection (or PL_API_KEY, or ~/.planet.json).",
+    PermissionDeniedError: "The account may not do this; ask your Planet administrator or account manager.",
+    OverQuotaError: "The account's quota is used up; it is not retried. Ask your Planet account manager.",
+    NotFoundError: "Check the id, and that the connection's account may see it.",
+    ConflictError: "Its present state doesn't allow this.",
+    OrderConcurrencyError: "Too many orders are queued or running; wait until some have ended.",
+    OrderNotCancellableError: "Only queued orders can be cancelled.",
+    RateLimitError: "Run fewer tasks at once, or lower rate_limits in the connection.",
+    ServerError: "Planet has trouble; try again later.",
+}
+
+#: Errors before a byte of the request was sent.
+_NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+
+#: Characters of an answer's text that an error message shows.
+_SHOWN_TEXT = 300
+
+#: Characters of it that are read for that.
+_READ_TEXT = 4000
+
+
+def result(call: Call[T], response: httpx.Response) -> tuple[T, Any]:
+    """Read the answer to a call.
+
+    :return: The parsed result, and the decoded body.
+    :raises APIError: An error status.
+    :raises UnexpectedResponseError: A success that cannot be understood.
+    """
+    if not response.is_success:
+        raise api_error(response, call.label)
+    try:
+        body = response.json() if response.content else None
+        return call.parse(body), body
+    except (KeyError, TypeError, ValueError) as error:
+        raise not_understood(f"{call.label} -> {response.status_code}", error) from None
+
+
+def not_understood(label: str, error: Exception) -> UnexpectedResponseError:
+    """Build the error for a success whose content is malformed.
+
+    :param label: Method and path of the request.
+    :param error: What the reader of the content raised.
+    """
+    what = redact_text(f"{type(error).__name__}: {error}")[:_SHOWN_TEXT].rstrip(".")
+    return UnexpectedResponseError(
+        f"{label}: the answer cannot be understood: {what}. Check that the connection's host is Planet's API "
+        "and that no proxy answers in its stead; if so, a newer version of this provider may understand it."
+    )
+
+
+def api_error(response: httpx.Response, label: str) -> APIError:
+    """Build the error for an answer with an error status. Its body must have been read.
+
+    :param label: Method and path of the request.
+    """
+    messages = _messages(response)
+    status = response.status_code
+    kind = _kind(status, " ".join(messages))
+    said = "; ".join(messages) or response.reason_phrase or "no message"
+    hint = _HINTS.get(kind, "This answer is not documented by Planet.")
+    return kind(
+        f"{label} -> {status}: {said.rstrip('.')}. {hint}",
+        status=status,
+        request=label,
+        messages=messages,
+        retry_after=retry_after(response),
+    )
+
+
+def transport_error(error: httpx.HTTPError, label: str) -> TransportError:
+    """Build the error for a request without an answer.
+
+    :param label: Method and path of the request.
+    """
+    sent = not isinstance(error, _NOT_SENT)
+    what = type(error).__name__ + (f": {text}" if (text := redact_text(str(error))) else "")
+    where = _origin(error)
+    hint = (
+        "Try again later; if it always takes too long, raise the connection's timeout."
+        if sent
+        else f"Check that {where} can be reached from this host, and the connection's host."
+    )
+    return TransportError(f"{label}: no answer from {where}: {what.rstrip('.')}. {hint}", sent=sent)
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Read Retry-After, in seconds or as HTTP date.
+
+    :return: Seconds from now, at least 0; ``None`` where there is none, or it cannot be understood.
+    """
+    value = response.headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"\d+(\.\d+)?", value):
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=timezone.utc)
+    return max(0.0, (date - datetime.now(timezone.utc)).total_seconds())
+
+
+def _origin(error: httpx.HTTPError) -> str:
+    try:
+        url = error.request.url
+    except RuntimeError:  # httpx knows no request where it failed before building one
+        return "Planet"
+    return redact_url(str(url.copy_with(raw_path=b"/"))).rstrip("/")
+
+
+def _kind(status: int, said: str) -> type[APIError]:
+    said = said.lower()
+    # Planet has answered "over quota" with 403 and, in older days, with 429: only the message tells.
+    if status in {403, 429} and "quota" in said:
+        return OverQuotaError
+    if status == 409 and "concurrency limit" in said:
+        return OrderConcurrencyError
+    if status == 409 and "cancellable" in said:
+        return OrderNotCancellableError
+    if status >= 500:
+        return ServerError
+    return _BY_STATUS.get(status, APIError)
+
+
+def _messages(response: httpx.Response) -> tuple[str, ...]:
+    try:
+        body = json.loads(response.content)
+    except ValueError:
+        text = redact_text(response.text.strip()[:_READ_TEXT])
+        return (text[:_SHOWN_TEXT],) if text else ()
+    found = [redact_text(message) for message in _walk(body, "")]
+    return tuple(dict.fromkeys(found))
+
+
+def _walk(body: Any, path: str) -> list[str]:
+    """Find the messages in Planet's error bodies, which come in several shapes.
+
+    Orders: ``{"field": {"Products": [{"message"}]}, "general": [{"message"}]}``; Data: the same, or
+    ``{"message"}``, or ``{"error": ...}``; gateways: strings.
+    """
+    if isinstance(body, str):
+        return [f"{path}: {body}" if path else body]
+    if isinstance(body, list):
+        return [message for entry in body for message in _walk(entry, path)]
+    if not isinstance(body, dict):
+        return []
+    found: list[str] = []
+    for key, value in body.items():
+        if key in {
+            "message",
+            "msg",
+            "detail",
+            "title",
+            "reason",
+            "error",
+            "errors",
+            "general",
+            "error_hints",
+        }:
+            found += _walk(value, path)
+        elif key == "field" and isinstance(value, dict):
+            for name, entries in value.items():
+                found += _walk(entries, str(name))
+    return found

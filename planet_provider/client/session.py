@@ -1,0 +1,293 @@
+"""The two executors of calls: one for tasks on workers, one for the triggerer's event loop.
+
+They only differ in how they wait: everything else is shared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+import tenacity
+
+from planet_provider import __version__
+from planet_provider.client.auth import ApiKeyAuth
+from planet_provider.client.call import Call
+from planet_provider.client.config import PlanetConfig
+from planet_provider.client.paging import Pages
+from planet_provider.client.ratelimit import RateLimiter, open_store
+from planet_provider.client.redact import install_log_redaction, origin, redact_url
+from planet_provider.client.responses import api_error, result, transport_error
+from planet_provider.client.retry import retry_options
+from planet_provider.exceptions import (
+    LinkExpiredError,
+    OverQuotaError,
+    RateLimitError,
+    TransferError,
+    UnexpectedResponseError,
+)
+
+T = TypeVar("T")
+SessionT = TypeVar("SessionT", bound="PlanetSession")
+
+#: Redirects that a download follows. Planet's links take one hop to storage.
+MAX_REDIRECTS = 5
+
+#: What storage and Planet answer to a link that is not valid any more.
+_EXPIRED = frozenset({401, 403, 404, 410})
+
+
+_NEW_LINK = "Get the order or the asset again for a new link; if it stays so, report it to Planet."
+
+
+class _Core:
+    """What both sessions share: where to send, as whom, how fast."""
+
+    def __init__(self, config: PlanetConfig, limiter: RateLimiter | None) -> None:
+        install_log_redaction()
+        self.config = config
+        self._auth = ApiKeyAuth(config.api_key, config.base_url)
+        self._origin = origin(config.base_url)
+        self._limiter = limiter or RateLimiter(
+            open_store(config.rate_limit_store, config.rate_limit_fallback),
+            config.api_key,
+            config.rate_limits,
+            config.max_queue_seconds,
+        )
+
+    def _client_options(self) -> dict[str, Any]:
+        return {
+            "headers": {"User-Agent": f"airflow-provider-planet/{__version__}"},
+            "timeout": httpx.Timeout(self.config.timeout),
+            "limits": httpx.Limits(max_connections=self.config.max_connections),
+            "follow_redirects": False,
+        }
+
+    def _request_options(self, call: Call[Any]) -> dict[str, Any]:
+        return {
+            "method": call.method,
+            "url": self._url(call.path),
+            "params": call.params or None,
+            "json": call.json,
+            "auth": self._auth,
+        }
+
+    def _url(self, path: str) -> str:
+        """Complete a path. A link that Planet gave must stay at home, because the credential goes with it."""
+        if path.startswith("/"):
+            return f"{self.config.base_url}{path}"
+        if origin(path) != self._origin:
+            raise UnexpectedResponseError(
+                f"A link leads to {redact_url(path)}, away from {self.config.base_url}: it is not followed. "
+                "If a proxy stands between, set the connection's host to the origin that Planet's links name."
+            )
+        return path
+
+
+class PlanetSession(_Core):
+    """Send calls from a task. Safe to share between threads; close it, or use it as a context manager.
+
+    :param config: Where, as whom, how fast and how patiently.
+    :param limiter: Another rate limiter than the one the configuration describes.
+    """
+
+    def __init__(self, config: PlanetConfig, *, limiter: RateLimiter | None = None) -> None:
+        super().__init__(config, limiter)
+        self._http = httpx.Client(**self._client_options())
+
+    def __enter__(self: SessionT) -> SessionT:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections. A closed session can't be used again."""
+        self._http.close()
+
+    def send(self, call: Call[T]) -> T:
+        """Send a call and return its parsed result.
+
+        :raises APIError: Planet answered with an error status; see the tree for its kinds.
+        :raises TransportError: No answer came within the retry budget.
+        :raises RateLimitQueueError: Too many requests wait for a slot.
+        :raises UnexpectedResponseError: The answer cannot be understood.
+        """
+        return self._send(call)[0]
+
+    def pages(self, call: Call[T]) -> Iterator[T]:
+        """Send a call and yield its pages, empty ones too, until there is no next.
+
+        :raises PagingCycleError: A next link was already followed.
+        """
+        pages = Pages(call)
+        following: Call[T] | None = call
+        while following is not None:
+            page, body = self._send(following)
+            yield page
+            following = pages.after(following, body)
+
+    @contextmanager
+    def open(
+        self, url: str, *, rate_class: str, headers: Mapping[str, str] | None = None
+    ) -> Iterator[httpx.Response]:
+        """Open a download link and yield the answer with its body unread.
+
+        Redirects are followed by hand, so that the credential stays on the API's origin. Connection errors,
+        429 and 5xx are retried until an answer begins; what breaks while the body is read reaches the caller
+        as ``httpx.TransportError``.
+
+        :param url: A link that Planet gave.
+        :param rate_class: ``orders.download`` or ``data.download``.
+        :param headers: e.g. ``Range`` and ``If-Range``.
+        :return: An answer with status 200, 206 or 416.
+        :raises LinkExpiredError: The link is not valid any more.
+        :raises TransferError: The link leads nowhere, from https to http, or through too many redirects.
+        """
+        url = _followed(self.config.base_url, url)
+        label = f"GET {urlsplit(url).path}"
+        response = self._retrying(
+            label, True, rate_class, lambda: self._open_once(url, label, dict(headers or {}))
+        )
+        try:
+            yield response
+        finally:
+            response.close()
+
+    def _send(self, call: Call[T]) -> tuple[T, Any]:
+        return self._retrying(call.label, call.repeatable, call.rate_class, lambda: self._send_once(call))
+
+    def _send_once(self, call: Call[T]) -> tuple[T, Any]:
+        try:
+            response = self._http.request(**self._request_options(call))
+        except httpx.HTTPError as error:
+            raise transport_error(error, call.label) from error
+        return result(call, response)
+
+    def _retrying(self, label: str, repeatable: bool, rate_class: str, attempt: Callable[[], T]) -> T:
+        def limited() -> T:
+            for seconds in self._limiter.waits(rate_class):
+                time.sleep(seconds)
+            sent = time.monotonic()
+            try:
+                return attempt()
+            except RateLimitError as error:
+                self._limiter.pause(rate_class, error.retry_after, time.monotonic() - sent)
+                raise
+
+        return tenacity.Retrying(**retry_options(self.config, label, repeatable=repeatable))(limited)
+
+    def _open_once(self, url: str, label: str, headers: dict[str, str]) -> httpx.Response:
+        for _ in range(MAX_REDIRECTS + 1):
+            response = self._open_hop(url, label, headers)
+            if not response.has_redirect_location:
+                return _checked(response, label, at_home=origin(url) == self._origin)
+            response.close()
+            url = _followed(url, response.headers["Location"])
+        raise TransferError(f"{label}: more than {MAX_REDIRECTS} redirects. {_NEW_LINK}")
+
+    def _open_hop(self, url: str, label: str, headers: dict[str, str]) -> httpx.Response:
+        request = self._http.build_request("GET", url, headers={"Accept-Encoding": "identity", **headers})
+        try:
+            return self._http.send(request, auth=self._auth, stream=True)
+        except httpx.HTTPError as error:
+            raise transport_error(error, label) from error
+
+
+class AsyncPlanetSession(_Core):
+    """Send calls from an event loop. Close it, or use it as an asynchronous context manager.
+
+    :param config: Where, as whom, how fast and how patiently.
+    :param limiter: Another rate limiter than the one the configuration describes.
+    """
+
+    def __init__(self, config: PlanetConfig, *, limiter: RateLimiter | None = None) -> None:
+        super().__init__(config, limiter)
+        self._http = httpx.AsyncClient(**self._client_options())
+
+    async def __aenter__(self) -> AsyncPlanetSession:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections. A closed session can't be used again."""
+        await self._http.aclose()
+
+    async def send(self, call: Call[T]) -> T:
+        """Send a call and return its parsed result. Raises what :meth:`PlanetSession.send` raises."""
+        return (await self._send(call))[0]
+
+    async def pages(self, call: Call[T]) -> AsyncIterator[T]:
+        """Send a call and yield its pages. Raises what :meth:`PlanetSession.pages` raises."""
+        pages = Pages(call)
+        following: Call[T] | None = call
+        while following is not None:
+            page, body = await self._send(following)
+            yield page
+            following = pages.after(following, body)
+
+    async def _send(self, call: Call[T]) -> tuple[T, Any]:
+        retrying = tenacity.AsyncRetrying(
+            sleep=asyncio.sleep, **retry_options(self.config, call.label, repeatable=call.repeatable)
+        )
+        return await retrying(self._send_once, call)
+
+    async def _send_once(self, call: Call[T]) -> tuple[T, Any]:
+        async for seconds in self._limiter.awaits(call.rate_class):
+            await asyncio.sleep(seconds)
+        sent = time.monotonic()
+        try:
+            response = await self._http.request(**self._request_options(call))
+        except httpx.HTTPError as error:
+            raise transport_error(error, call.label) from error
+        try:
+            return result(call, response)
+        except RateLimitError as error:
+            await self._limiter.apause(call.rate_class, error.retry_after, time.monotonic() - sent)
+            raise
+
+
+def _followed(url: str, link: str) -> str:
+    """Return where a link or a redirect leads: to http or https, and never from https to http."""
+    try:
+        target = urljoin(url, link)
+    except ValueError:
+        target = ""
+    allowed = {"https"} if origin(url)[0] == "https" else {"http", "https"}
+    if origin(target)[0] not in allowed:
+        raise TransferError(
+            f"A link leads from {redact_url(url)} to {redact_url(target) or 'no URL'}: it is not followed. "
+            f"{_NEW_LINK}"
+        )
+    return target
+
+
+def _checked(response: httpx.Response, label: str, *, at_home: bool) -> httpx.Response:
+    if response.status_code in {200, 206, 416}:
+        return response
+    try:
+        response.read()
+    except httpx.HTTPError as cause:
+        raise transport_error(cause, label) from cause
+    finally:
+        response.close()
+    error = api_error(response, label)
+    if response.status_code in _EXPIRED and not isinstance(error, OverQuotaError):
+        where = "Planet" if at_home else "storage"
+        raise LinkExpiredError(
+            f"{label}: {where} answered {response.status_code}: the download link is not valid any more. "
+            "Get the order or the asset again for a new one."
+        ) from error
+    raise error

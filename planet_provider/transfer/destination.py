@@ -1,0 +1,53 @@
+"""From what a user gives as destination to the store behind it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from planet_provider.exceptions import InvalidInputError
+from planet_provider.transfer.local import LocalStore
+from planet_provider.transfer.object_store import ObjectStore
+from planet_provider.transfer.store import Store
+
+#: A path, an object with ``fs`` and ``path`` such as Airflow's ``ObjectStoragePath``, or a store.
+Destination = Any
+
+
+def open_store(destination: Destination, field: str = "destination") -> Store:
+    """Return the store at a destination.
+
+    :param destination: A local path; an object with an fsspec filesystem ``fs`` and a ``path`` in it, such as
+        Airflow's ``ObjectStoragePath``; or a store, returned as it is.
+    :param field: How the caller names it.
+    :raises InvalidInputError: It is none of these.
+    """
+    if isinstance(destination, (LocalStore, ObjectStore)):
+        return destination
+    if hasattr(destination, "fs") and hasattr(destination, "path"):
+        fs = destination.fs
+        if is_local(fs):
+            return LocalStore(destination.path)
+        return ObjectStore(fs, destination.path, uri=str(destination))
+    return LocalStore(local_path(destination, field))
+
+
+def local_path(path: object, field: str) -> Path:
+    """Check a local path, or ``file://`` URI."""
+    given = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    if not isinstance(given, str) or not given.strip():
+        raise InvalidInputError(field, path, "must be a path, or an ObjectStoragePath")
+    if given.startswith("file:///"):
+        given = given.removeprefix("file://")
+    if "://" in given:
+        raise InvalidInputError(
+            field, path, "is a URI; make an ObjectStoragePath of it, which has a filesystem"
+        )
+    return Path(given)
+
+
+def is_local(fs: Any) -> bool:
+    """Tell whether an fsspec filesystem is the local disk."""
+    protocols = (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+    return "file" in protocols or "local" in protocols

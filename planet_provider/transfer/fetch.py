@@ -1,0 +1,332 @@
+"""One file's way from a link into a staging: resumed where it breaks, verified while it streams."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpx
+
+from planet_provider.client.redact import redact_text
+from planet_provider.exceptions import (
+    ChecksumError,
+    ContentChangedError,
+    IncompleteTransferError,
+    LinkExpiredError,
+    UnexpectedResponseError,
+)
+from planet_provider.transfer.digests import Checksum, Expected, Hash, Verified, new_hash
+from planet_provider.transfer.progress import Watch
+from planet_provider.transfer.ranges import content_length, content_range, has_end, strong_etag
+from planet_provider.transfer.sources import Link, Source
+from planet_provider.transfer.store import Staging
+
+if TYPE_CHECKING:
+    from planet_provider.client.session import PlanetSession
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How often a file is tried. Each of these counts begins anew when the file gets further than before.
+
+    :param cuts: Cut or stalled bodies in a row.
+    :param renewals: Renewed links in a row.
+    :param restarts: Restarts because the server's answer did not fit what is here.
+    :param pause_seconds: Wait after a cut body that brought nothing, in seconds; doubled each time.
+    """
+
+    cuts: int = 5
+    renewals: int = 3
+    restarts: int = 3
+    pause_seconds: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetched:
+    """A file that arrived whole.
+
+    :param size: In bytes.
+    :param checksum: Which digest was taken.
+    :param digest: Its value.
+    :param verified: What was compared.
+    """
+
+    size: int
+    checksum: Checksum
+    digest: str
+    verified: Verified
+
+
+class _CutError(Exception):
+    """The body ended in a way that may be a cut."""
+
+
+class _MisfitError(Exception):
+    """The answer does not continue what is here."""
+
+
+class _WrongContentError(Exception):
+    """The source's bytes are not those expected."""
+
+    def __init__(self, problem: str, expected: object, got: object) -> None:
+        super().__init__(f"expected {problem} {expected}, got {got}")
+        self.details = {"problem": problem, "expected": expected, "got": got}
+
+
+class Fetch:
+    """Bring one file, whole.
+
+    :param session: Sends the requests.
+    :param source: Where the file is.
+    :param staging: Where it goes; may hold the file's beginning.
+    :param expected: What it has to be.
+    :param checksum: The digest to take where there is a choice.
+    :param watch: Counts the bytes, and stops.
+    :param patience: How often to try.
+    """
+
+    def __init__(
+        self,
+        session: PlanetSession,
+        source: Source,
+        staging: Staging,
+        expected: Expected,
+        *,
+        checksum: Checksum,
+        watch: Watch,
+        patience: Patience | None = None,
+    ) -> None:
+        self._session = session
+        self._source = source
+        self._staging = staging
+        self._expected = expected
+        self._watch = watch
+        self._patience = patience or Patience()
+        known = expected.digest(checksum)
+        self._checksum = checksum if known is None else known[0]
+        self._digest = None if known is None else known[1]
+        self._hash: Hash = new_hash(self._checksum)
+        self._total: int | None = None  # as the last answer tells it
+
+    def run(self) -> Fetched:
+        """Bring the file into the staging; publishing it is the caller's.
+
+        A wrong file is fetched afresh once.
+
+        :raises ChecksumError: It was wrong again.
+        :raises IncompleteTransferError: The body was cut too often at the same place.
+        :raises LinkExpiredError: Renewed links are not valid either.
+        :raises ContentChangedError: The source's answers don't fit together.
+        """
+        self._take_up()
+        try:
+            return self._verified()
+        except _WrongContentError as wrong:
+            log.warning("%s: %s; fetching it afresh.", self._source.name, wrong)
+        self._restart()
+        try:
+            return self._verified()
+        except _WrongContentError as wrong:
+            self._restart()
+            raise self._checksum_error(wrong) from None
+
+    def _checksum_error(self, wrong: _WrongContentError) -> ChecksumError:
+        name = self._source.name
+        return ChecksumError(
+            f"{name}: {wrong}, twice. Nothing was published. "
+            "Try again later; if it stays, report it to Planet.",
+            file=name,
+            problems=[{"path": name, **wrong.details}],
+        )
+
+    def _verified(self) -> Fetched:
+        self._bring()
+        digest = self._hash.hexdigest()
+        if self._digest is not None and digest != self._digest:
+            raise _WrongContentError(self._checksum, self._digest, digest)
+        verified: Verified = "length"
+        if self._digest is not None:
+            verified = self._checksum
+        elif self._expected.size is not None:
+            verified = "size"
+        return Fetched(size=self._staging.position, checksum=self._checksum, digest=digest, verified=verified)
+
+    def _take_up(self) -> None:
+        if not self._staging.position:
+            return
+        log.info("%s: going on after %d bytes of an earlier try.", self._source.name, self._staging.position)
+        for chunk in self._staging.replay():
+            self._hash.update(chunk)
+            self._watch.moved(len(chunk), reused=True)
+
+    def _restart(self) -> None:
+        self._watch.moved(-self._staging.position)
+        self._staging.reset()
+        self._hash = new_hash(self._checksum)
+
+    def _bring(self) -> None:
+        """Read until the whole body is here, through cuts and expired links."""
+        tries = _Tries(self._source.name, self._patience, self._staging.position)
+        while self._staging.position != self._expected.size:
+            link = self._source.link()
+            try:
+                self._attempt(link)
+            except LinkExpiredError:
+                tries.expired()
+                self._source.renew(link)
+            except _MisfitError as misfit:
+                tries.misfit(misfit)
+                self._restart()
+            except (httpx.TransportError, _CutError) as cut:
+                self._watch.pause(tries.cut(cut, self._staging.position))
+            else:
+                return
+
+    def _attempt(self, link: Link) -> None:
+        """Read one body to its end.
+
+        :raises httpx.TransportError: It was cut, or stalled.
+        """
+        if self._staging.position and not self._can_continue():
+            self._restart()
+        with self._session.open(
+            link.url, rate_class=self._source.rate_class, headers=self._headers()
+        ) as response:
+            if self._accept(response):
+                for chunk in response.iter_raw():
+                    self._take(chunk)
+            self._check_end(response)
+
+    def _can_continue(self) -> bool:
+        # Without an ETag the pieces may be of different files: only a digest would show it.
+        return self._staging.validator is not None or self._digest is not None
+
+    def _headers(self) -> Mapping[str, str]:
+        position, validator = self._staging.position, self._staging.validator
+        headers = {"Range": f"bytes={position}-"} if position else {}
+        if position and validator is not None:
+            headers["If-Range"] = validator
+        return headers
+
+    def _accept(self, response: httpx.Response) -> bool:
+        """Look at an answer's headers.
+
+        :return: Whether its body belongs here.
+        """
+        if response.headers.get("Content-Encoding", "identity").lower() not in {"", "identity"}:
+            raise UnexpectedResponseError(
+                f"{self._source.name}: the server compresses what was asked for as it is."
+            )
+        if response.status_code == 200:
+            self._accept_whole(response)
+            return True
+        piece = content_range(response.headers)
+        if response.status_code == 206 and piece is not None and piece.start == self._staging.position:
+            self._accept_piece(response, piece.total)
+            return True
+        if response.status_code == 416 and piece is not None and piece.total == self._staging.position:
+            self._check_size(piece.total)
+            self._total = piece.total
+            return False
+        raise _MisfitError(f"answer {response.status_code} to bytes from {self._staging.position}")
+
+    def _accept_whole(self, response: httpx.Response) -> None:
+        if self._staging.position:
+            log.info("%s: the server sends the whole file again.", self._source.name)
+            self._restart()
+        self._total = content_length(response.headers)
+        self._check_size(self._total)
+        self._staging.remember(strong_etag(response.headers))
+
+    def _accept_piece(self, response: httpx.Response, total: int | None) -> None:
+        etag = strong_etag(response.headers)
+        if self._staging.validator is not None and etag not in {None, self._staging.validator}:
+            raise _MisfitError("the file's ETag changed")
+        if total is None and self._expected.size is None:
+            raise _MisfitError("a piece of a file of unknown size")
+        self._check_size(total)
+        self._total = total
+
+    def _check_size(self, announced: int | None) -> None:
+        size = self._expected.size
+        if size is not None and announced is not None and announced != size:
+            raise _WrongContentError("size", size, announced)
+
+    def _take(self, chunk: bytes) -> None:
+        size = self._expected.size
+        if size is not None and self._staging.position + len(chunk) > size:
+            raise _WrongContentError("size", size, f"more than {size}")
+        self._hash.update(chunk)
+        self._staging.write(chunk)
+        self._watch.moved(len(chunk))
+
+    def _check_end(self, response: httpx.Response) -> None:
+        size = self._total if self._expected.size is None else self._expected.size
+        if size is not None and self._staging.position < size:
+            if response.status_code == 200 and has_end(response):
+                raise _WrongContentError("size", size, self._staging.position)
+            # A server may send less than the range it was asked for.
+            raise _CutError("the body ended early")
+        if size is None and self._digest is None and not has_end(response):
+            raise IncompleteTransferError(
+                f"{self._source.name}: the server doesn't tell where the body ends, and Planet gives neither "
+                "its size nor a digest: whether it is whole can't be known.",
+                file=self._source.name,
+            )
+
+
+class _Tries:
+    """Counts what went wrong since a file last got further."""
+
+    def __init__(self, name: str, patience: Patience, position: int) -> None:
+        self._name = name
+        self._patience = patience
+        self._furthest = position
+        self._cuts = self._expiries = self._misfits = 0
+
+    def cut(self, error: Exception, position: int) -> float:
+        """Count a cut body.
+
+        :return: Seconds to wait before the next try.
+        """
+        text = redact_text(str(error))
+        what = f"{type(error).__name__}: {text}" if text else type(error).__name__
+        if position > self._furthest:
+            self._furthest = position
+            self._cuts = self._expiries = self._misfits = 0
+            log.info("%s: cut after %d bytes (%s); going on there.", self._name, position, what)
+            return 0.0
+        self._cuts += 1
+        if self._cuts >= self._patience.cuts:
+            raise IncompleteTransferError(
+                f"{self._name}: {self._cuts} tries in a row got no further than {self._furthest} bytes; "
+                f"the last one: {what}. What is here is kept for the next try where that is possible.",
+                file=self._name,
+            ) from None
+        log.info("%s: cut after %d bytes again (%s).", self._name, position, what)
+        return float(self._patience.pause_seconds * 2 ** (self._cuts - 1))
+
+    def expired(self) -> None:
+        """Count an expired link."""
+        self._expiries += 1
+        if self._expiries > self._patience.renewals:
+            raise LinkExpiredError(
+                f"{self._name}: the download link is refused, though it was renewed "
+                f"{self._expiries - 1} times.",
+                file=self._name,
+            ) from None
+
+    def misfit(self, error: _MisfitError) -> None:
+        """Count an answer that does not continue what is here."""
+        self._misfits += 1
+        if self._misfits > self._patience.restarts:
+            raise ContentChangedError(
+                f"{self._name}: the source changed while it was being read, {self._misfits} times; "
+                f"the last time: {error}.",
+                file=self._name,
+            ) from None
+        log.info("%s: %s; starting over.", self._name, error)

@@ -222,6 +222,8 @@ class PagingCycleError(UnexpectedResponseError):
 class UnknownStateError(UnexpectedResponseError):
     """A state or status that Planet has not documented; it is never taken for "still pending"."""
 
+    retryable = False
+
 
 class TriggerEventError(PlanetError):
     """A deferred wait ended without an event that can be understood; it is never taken for success."""
@@ -270,9 +272,7 @@ class OrderPartialError(OrderError):
 
 
 class OrderUncertainError(OrderError):
-    """Whether an order was placed could not be found out; ordering again might buy it twice."""
-
-    retryable = False
+    """Whether an order was placed could not be found out; a retry looks for it first."""
 
 
 class OrderTimeoutError(OrderError):

@@ -39,4 +39,7 @@ class Call(Generic[T_co]):
     @property
     def label(self) -> str:
         """Method and path, for messages; a link's query is left out, because it may carry a token."""
-        return f"{self.method} {urlsplit(self.path).path}"
+        try:
+            return f"{self.method} {urlsplit(self.path).path}"
+        except ValueError:
+            return f"{self.method} (malformed link)"

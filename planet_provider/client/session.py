@@ -6,9 +6,11 @@ They only differ in how they wait: everything else is shared.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -46,6 +48,12 @@ _EXPIRED = frozenset({401, 403, 404, 410})
 _NEW_LINK = "Get the order or the asset again for a new link; if it stays so, report it to Planet."
 
 
+@cache
+def _tls() -> ssl.SSLContext:
+    """Load the certificates once a process: 20 ms of work, which a session each would do on the event loop."""
+    return httpx.create_ssl_context()
+
+
 class _Core:
     """What both sessions share: where to send, as whom, how fast."""
 
@@ -66,6 +74,7 @@ class _Core:
             "headers": {"User-Agent": f"airflow-provider-planet/{__version__}"},
             "timeout": httpx.Timeout(self.config.timeout),
             "limits": httpx.Limits(max_connections=self.config.max_connections),
+            "verify": _tls(),
             "follow_redirects": False,
         }
 
@@ -80,7 +89,7 @@ class _Core:
 
     def _url(self, path: str) -> str:
         """Complete a path. A link that Planet gave must stay at home, because the credential goes with it."""
-        if path.startswith("/"):
+        if path.startswith("/") and not path.startswith("//"):
             return f"{self.config.base_url}{path}"
         if origin(path) != self._origin:
             raise UnexpectedResponseError(
@@ -113,15 +122,17 @@ class PlanetSession(_Core):
         """Close all connections. A closed session can't be used again."""
         self._http.close()
 
-    def send(self, call: Call[T]) -> T:
+    def send(self, call: Call[T], *, before_attempt: Callable[[], None] | None = None) -> T:
         """Send a call and return its parsed result.
 
+        :param call: What to send.
+        :param before_attempt: Called each time right before it is sent.
         :raises APIError: Planet answered with an error status; see the tree for its kinds.
         :raises TransportError: No answer came within the retry budget.
         :raises RateLimitQueueError: Too many requests wait for a slot.
         :raises UnexpectedResponseError: The answer cannot be understood.
         """
-        return self._send(call)[0]
+        return self._send(call, before_attempt)[0]
 
     def pages(self, call: Call[T]) -> Iterator[T]:
         """Send a call and yield its pages, empty ones too, until there is no next.
@@ -162,8 +173,13 @@ class PlanetSession(_Core):
         finally:
             response.close()
 
-    def _send(self, call: Call[T]) -> tuple[T, Any]:
-        return self._retrying(call.label, call.repeatable, call.rate_class, lambda: self._send_once(call))
+    def _send(self, call: Call[T], before_attempt: Callable[[], None] | None = None) -> tuple[T, Any]:
+        def attempt() -> tuple[T, Any]:
+            if before_attempt is not None:
+                before_attempt()
+            return self._send_once(call)
+
+        return self._retrying(call.label, call.repeatable, call.rate_class, attempt)
 
     def _send_once(self, call: Call[T]) -> tuple[T, Any]:
         try:

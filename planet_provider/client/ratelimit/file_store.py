@@ -85,7 +85,7 @@ class FileStore:
 
     @contextmanager
     def _now(self, key: str) -> Iterator[_State]:
-        path = f"{self._directory}/{_boot()}-{quote(key, safe='')}"
+        path = f"{self._directory}/{_boot()}-{quote(key, safe=':')}"
         try:
             if not os.path.exists(path):
                 self._prepare()

@@ -1,0 +1,134 @@
+"""What an order would cost: how many scenes, and how many square kilometres of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import chain
+from typing import Any
+
+from planet_provider.client import data, filters
+from planet_provider.client.geometry import is_reference
+from planet_provider.client.session import PlanetSession
+from planet_provider.exceptions import OrderTooLargeError
+
+log = logging.getLogger(__name__)
+
+_SQUARE_METRES = 1e6
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An order's size before it is placed. Planet's own account is what counts.
+
+    :param scenes: Items in all products.
+    :param area_km2: Square kilometres of their footprints within the clip's area, each scene on its own;
+        geodesic, on WGS 84.
+    :param clipped: Whether a clip's area was taken into account. A feature reference's geometry is not known
+        here, so it is not.
+    :param unknown_items: Items that the catalogue doesn't list; they are not in the area.
+    """
+
+    scenes: int
+    area_km2: float
+    clipped: bool
+    unknown_items: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        within = "clipped to the area of interest" if self.clipped else "whole footprints"
+        unknown = f"; {self.unknown_items} items are not in the catalogue" if self.unknown_items else ""
+        return f"{self.scenes} scenes, {self.area_km2:,.1f} km² ({within}){unknown}"
+
+
+def estimate(session: PlanetSession, request: Mapping[str, Any]) -> Estimate:
+    """Estimate an order from its items' footprints in the catalogue.
+
+    :param session: Session with Planet; one or two requests of class ``data.other`` a product.
+    :param request: Order request.
+    """
+    area_of_interest = _clip_area(request)
+    wanted = sum(len(product.get("item_ids") or ()) for product in request["products"])
+    footprints = list(_footprints(session, request))
+    area = sum(_square_kilometres(footprint, area_of_interest) for footprint in footprints)
+    return Estimate(
+        scenes=wanted,
+        area_km2=round(area, 3),
+        clipped=area_of_interest is not None,
+        unknown_items=wanted - len(footprints),
+    )
+
+
+def check_size(found: Estimate, *, max_items: int | None = None, max_area_km2: float | None = None) -> None:
+    """Refuse an order that is larger than allowed.
+
+    :param max_items: Scenes, at most.
+    :param max_area_km2: Square kilometres, at most.
+    :raises OrderTooLargeError: It is larger, or its area is not known.
+    """
+    if max_items is not None and found.scenes > max_items:
+        raise OrderTooLargeError(
+            f"The order has {found.scenes} scenes, more than max_items={max_items}. It was not placed: narrow "
+            "the search, order in smaller batches, or raise max_items."
+        )
+    if max_area_km2 is None:
+        return
+    if found.unknown_items:
+        raise OrderTooLargeError(
+            f"{found.unknown_items} of the order's items are not in the catalogue, so its area can't be "
+            f"compared with max_area_km2={max_area_km2:g}. It was not placed: correct the items, or leave the "
+            "limit out."
+        )
+    if found.area_km2 > max_area_km2:
+        raise OrderTooLargeError(
+            f"The order has {found.area_km2:,.1f} km², more than max_area_km2={max_area_km2:g}. It was not "
+            "placed: clip it to a smaller area, order fewer items, or raise max_area_km2."
+        )
+
+
+def _clip_area(request: Mapping[str, Any]) -> Any:
+    from shapely import make_valid
+    from shapely.geometry import shape
+
+    for tool in request.get("tools") or ():
+        area = (tool.get("clip") or {}).get("aoi")
+        if area is not None and not is_reference(area):
+            return make_valid(shape(area))
+    return None
+
+
+def _footprints(session: PlanetSession, request: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for product in request["products"]:
+        if not product.get("item_ids"):  # basemaps are ordered by quads
+            continue
+        by_id = filters.string_in_filter("id", product["item_ids"])
+        call = data.quick_search([product["item_type"]], by_id)
+        for item in chain.from_iterable(session.pages(call)):
+            yield item["geometry"]
+
+
+def _square_kilometres(footprint: Mapping[str, Any], area_of_interest: Any) -> float:
+    from pyproj import Geod
+    from shapely import make_valid
+    from shapely.geometry import shape
+    from shapely.geometry.polygon import orient
+
+    covered = make_valid(shape(footprint))
+    if area_of_interest is not None:
+        covered = covered.intersection(area_of_interest)
+    geod = Geod(ellps="WGS84")
+    # A polygon's sign is that of its direction, and GeoJSON's parts may run in either.
+    areas = (geod.geometry_area_perimeter(orient(polygon))[0] for polygon in _polygons(covered))
+    return float(sum(areas)) / _SQUARE_METRES
+
+
+def _polygons(geometry: Any) -> Iterator[Any]:
+    """Yield the polygons of a geometry; where two areas only touch, lines and points are left out."""
+    if geometry.geom_type == "Polygon":
+        yield geometry
+    for part in getattr(geometry, "geoms", ()):
+        yield from _polygons(part)

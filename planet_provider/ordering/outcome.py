@@ -1,0 +1,116 @@
+"""What an order has come to, and what to say about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from planet_provider.client.redact import redact_text
+from planet_provider.client.states import OrderState, order_state
+from planet_provider.exceptions import OrderCancelledError, OrderError, OrderFailedError, OrderPartialError
+
+#: Where an account's owner sees an order.
+ACCOUNT_PAGE = "https://www.planet.com/account/#/orders/"
+
+_ERRORS: dict[OrderState, type[OrderError]] = {
+    OrderState.FAILED: OrderFailedError,
+    OrderState.CANCELLED: OrderCancelledError,
+    OrderState.PARTIAL: OrderPartialError,
+}
+_ADVICE = {
+    OrderState.FAILED: "Correct what the hints name; placing the order again makes a new one.",
+    OrderState.CANCELLED: "Somebody cancelled it; placing the order again makes a new one.",
+    OrderState.PARTIAL: "Set allow_partial=True to go on with what was delivered.",
+}
+
+
+def summary(order: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a log, an event or an XCom may hold of an order: plain JSON without links.
+
+    :param order: As Planet described it.
+    :raises UnknownStateError: Its state is not documented.
+    """
+    results = (order.get("_links") or {}).get("results")
+    return {
+        "order_id": order["id"],
+        "name": order.get("name"),
+        "state": order_state(order["state"]).value,
+        "created_on": order.get("created_on"),
+        "last_modified": order.get("last_modified"),
+        "last_message": redact_text(str(order.get("last_message") or "")),
+        "error_hints": [redact_text(str(hint)) for hint in order.get("error_hints") or ()],
+        "items": sum(len(product.get("item_ids") or ()) for product in order.get("products") or ()),
+        "results": None if results is None else len(results),
+        "missing": missing_items(order),
+    }
+
+
+def missing_items(order: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the items of a partial order that were not delivered.
+
+    :param order: As Planet described it, with its results.
+    :return: Batches ``[{"item_type": ..., "item_ids": [...]}, ...]``, made for ordering just these again;
+        empty unless the order is partial.
+    """
+    if order["state"] != OrderState.PARTIAL.value:
+        return []
+    results = (order.get("_links") or {}).get("results") or ()
+    # A file's name begins with its item's id: "<order id>/PSScene/<item id>_3B_AnalyticMS.tif".
+    names = [
+        str(result["name"]).rpartition("/")[2] for result in results if result.get("delivery") != "failed"
+    ]
+    missing = []
+    for product in order.get("products") or ():
+        item_ids = [one for one in product["item_ids"] if not any(_is_of(name, one) for name in names)]
+        if item_ids:
+            missing.append({"item_type": product["item_type"], "item_ids": item_ids})
+    return missing
+
+
+def _is_of(file_name: str, item_id: str) -> bool:
+    rest = file_name.removeprefix(item_id)
+    return rest != file_name and not rest[:1].isalnum()
+
+
+def is_reached(state: OrderState, awaited: OrderState | None) -> bool:
+    """Return whether a wait is over.
+
+    :param state: The order's state.
+    :param awaited: The state waited for; ``None`` for any final one. One that the order has already gone
+        through counts as reached.
+    """
+    if state.is_final or awaited is OrderState.QUEUED:
+        return True
+    return awaited is OrderState.RUNNING and state is OrderState.RUNNING
+
+
+def check_outcome(
+    order: Mapping[str, Any], *, awaited: OrderState | None = None, allow_partial: bool = False
+) -> None:
+    """Raise where an order has not come to what was waited for.
+
+    :param order: Its :func:`summary`.
+    :param awaited: The state waited for; ``None`` for success.
+    :param allow_partial: Whether ``partial`` is as good as ``success``.
+    :raises OrderFailedError: It failed.
+    :raises OrderCancelledError: It was cancelled.
+    :raises OrderPartialError: It is partial, and that is not allowed.
+    :raises OrderError: It ended in another state than the one waited for.
+    """
+    state = order_state(order["state"])
+    accepted = {awaited if awaited is not None and awaited.is_final else OrderState.SUCCESS}
+    if allow_partial:
+        accepted.add(OrderState.PARTIAL)
+    if not state.is_final or state in accepted:
+        return
+    hints = [*order["error_hints"], order["last_message"]]
+    cause = "; ".join(hint for hint in hints if hint) or "Planet gave no reason"
+    wanted = f", not {awaited}" if awaited is not None else ""
+    advice = _ADVICE.get(state, "Check which state the task should wait for.")
+    raise _ERRORS.get(state, OrderError)(
+        f"Order {order['order_id']} ended as {state}{wanted}: {cause.rstrip('.')}. {advice} "
+        f"{ACCOUNT_PAGE}{order['order_id']}",
+        order_id=order["order_id"],
+        state=state.value,
+        hints=[hint for hint in hints if hint],
+    )

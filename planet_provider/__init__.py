@@ -49,7 +49,7 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "planet_provider.hooks.planet.PlanetHook",
                 "hook-name": "Planet",
                 "ui-field-behaviour": {
-                    "hidden-fields": ["schema", "port"],
+                    "hidden-fields": ["schema", "login", "port"],
                     "relabeling": {"host": "Base URL", "password": "API key"},  # pragma: allowlist secret
                     "placeholders": {"host": "https://api.planet.com", "password": "PLAK..."},
                 },
@@ -67,12 +67,26 @@ def get_provider_info() -> dict[str, Any]:
                         'JSON, requests per second by class, e.g. {"orders.create": 2.5}; '
                         "default: 95 % of what Planet documents.",
                     ),
-                    "rate_limit_store": _field("Rate limit store", "memory:// (this process)."),
+                    "rate_limit_store": _field(
+                        "Rate limit store",
+                        "file:///path: this machine (default, under AIRFLOW_HOME); "
+                        "redis://...: all machines; memory://: this process.",
+                    ),
+                    "rate_limit_fallback": _field(
+                        "Without that store",
+                        "Share of the rates to go on with while it can't be used (default 0.1), or: fail.",
+                    ),
                     "timeout": _field("Timeout (s)", "For a connection, and between two reads.", "number"),
                     "max_connections": _field("Connections", "At once, per session.", "integer"),
                     "max_attempts": _field("Attempts", "How often a request is sent at most.", "integer"),
                     "max_retry_seconds": _field(
                         "Retry time (s)", "After which a request is not sent again.", "number"
+                    ),
+                    "backoff_seconds": _field(
+                        "Back-off (s)", "First step between attempts; doubled each time.", "number"
+                    ),
+                    "max_queue_seconds": _field(
+                        "Queue time (s)", "Longest wait for a slot of the rate limit.", "number"
                     ),
                 },
             }

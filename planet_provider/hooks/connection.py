@@ -1,0 +1,135 @@
+"""From an Airflow connection to the client's configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from airflow.providers.common.compat.sdk import Connection
+
+from planet_provider.client.auth import (
+    API_KEY_VARIABLE,
+    SECRET_FILE,
+    api_key_from_env,
+    api_key_from_file,
+    default_api_key,
+)
+from planet_provider.client.config import DEFAULT_BASE_URL, PlanetConfig
+from planet_provider.exceptions import ConfigurationError, CredentialsError
+
+DEFAULT_CONN_ID = "planet_default"
+
+#: Extras that go to :class:`PlanetConfig` under the same name.
+_CLIENT_EXTRAS = frozenset(
+    {"rate_limits", "rate_limit_store", "timeout", "max_connections", "max_attempts", "max_retry_seconds"}
+    | {"rate_limit_fallback", "max_queue_seconds", "backoff_seconds"}
+)
+_AUTH_EXTRAS = frozenset({"auth", "auth_file", "env_var"})
+#: All extras; the form's fields in :func:`planet_provider.get_provider_info` are the same.
+KNOWN_EXTRAS = _CLIENT_EXTRAS | _AUTH_EXTRAS
+_WHOLE_NUMBERS = frozenset({"max_connections", "max_attempts"})
+_TEXTS = frozenset({"rate_limit_store", "auth_file", "env_var"})
+
+
+def config_from_environment() -> PlanetConfig:
+    """Build the configuration where no connection is defined: ``PL_API_KEY``, then ``~/.planet.json``.
+
+    :raises CredentialsError: There is no credential in either place.
+    """
+    return PlanetConfig(api_key=default_api_key(), rate_limit_store=default_store())
+
+
+def default_store() -> str:
+    """Return the store of the rate limit that every process of this machine shares: under AIRFLOW_HOME."""
+    from airflow.configuration import get_airflow_home
+
+    return Path(get_airflow_home(), "planet-rate-limits").absolute().as_uri()
+
+
+def config_from_connection(connection: Connection) -> PlanetConfig:
+    """Build the configuration that a connection describes.
+
+    :param connection: An Airflow connection of type ``planet``.
+    :raises ConfigurationError: An extra is unknown, or a value is wrong; the message names it.
+    :raises CredentialsError: The credential is missing, or cannot be read.
+    """
+    extras = _extras(connection)
+    settings: dict[str, Any] = {
+        name: _setting(connection.conn_id, name, extras[name])
+        for name in sorted(_CLIENT_EXTRAS & extras.keys())
+    }
+    settings.setdefault("rate_limit_store", default_store())
+    try:
+        return PlanetConfig(api_key=_api_key(connection, extras), base_url=_base_url(connection), **settings)
+    except ConfigurationError as error:
+        raise type(error)(f"Connection {connection.conn_id!r}: {error}") from None
+
+
+def _extras(connection: Connection) -> dict[str, Any]:
+    text = connection.extra or "{}"
+    try:
+        extras = json.loads(text)
+    except ValueError:
+        extras = None
+    if not isinstance(extras, Mapping):
+        raise ConfigurationError(f"Connection {connection.conn_id!r}: extra must be a JSON object.")
+    for name in extras:
+        if name not in KNOWN_EXTRAS:
+            raise ConfigurationError(
+                f"Connection {connection.conn_id!r}: unknown extra {name!r}; "
+                f"known are {', '.join(sorted(KNOWN_EXTRAS))}."
+            )
+    # The connection form stores an empty field as "" or null.
+    given = {name: value for name, value in extras.items() if value not in ("", None)}
+    for name in sorted(_TEXTS & given.keys()):
+        if not isinstance(given[name], str):
+            raise ConfigurationError(
+                f"Connection {connection.conn_id!r}: extra {name}={given[name]!r}: must be a string."
+            )
+    return given
+
+
+def _setting(conn_id: str | None, name: str, value: Any) -> Any:
+    """Read a setting that the connection form, or a URI, may have stored as text."""
+    if not isinstance(value, str) or name in _TEXTS or (name, value) == ("rate_limit_fallback", "fail"):
+        return value
+    try:
+        if name == "rate_limits":
+            return json.loads(value)
+        return int(value) if name in _WHOLE_NUMBERS else float(value)
+    except ValueError:
+        wanted = "a JSON object" if name == "rate_limits" else "a number"
+        raise ConfigurationError(
+            f"Connection {conn_id!r}: extra {name}={value!r}: must be {wanted}."
+        ) from None
+
+
+def _base_url(connection: Connection) -> str:
+    host = connection.host
+    if not host:
+        return DEFAULT_BASE_URL
+    if "://" not in host:
+        # A connection given as URI holds scheme, host and port apart.
+        host = f"{connection.schema or 'https'}://{host}"
+    return f"{host}:{connection.port}" if connection.port else host
+
+
+def _api_key(connection: Connection, extras: Mapping[str, Any]) -> str:
+    method = extras.get("auth", "api_key")
+    if method == "api_key":
+        if not connection.password:
+            raise CredentialsError(
+                "no API key: put it into the password, or choose the extra auth=env or auth=file."
+            )
+        return connection.password
+    if method == "env":
+        variable = extras.get("env_var", API_KEY_VARIABLE)
+        key = api_key_from_env(variable)
+        if key is None:
+            raise CredentialsError(f"auth=env, but the environment variable {variable} is not set.")
+        return key
+    if method == "file":
+        return api_key_from_file(extras.get("auth_file", SECRET_FILE))
+    raise ConfigurationError(f"extra auth={method!r}: must be one of api_key, env, file.")

@@ -1,0 +1,1 @@
+"""Operators: tasks that search, order, download and verify Planet imagery."""

@@ -1,0 +1,103 @@
+"""Activating and downloading single assets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from planet_provider.client import checks, data
+from planet_provider.client.assets import asset_reference, find_asset
+from planet_provider.client.states import AssetStatus
+from planet_provider.hooks.storage import store_at
+from planet_provider.hooks.task_errors import task_errors
+from planet_provider.operators.base import PlanetOperator
+from planet_provider.transfer.asset import download_asset
+from planet_provider.transfer.progress import log_progress
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class _AssetOperator(PlanetOperator):
+    template_fields: Sequence[str] = ("item_type", "item_id", "asset_type", "planet_conn_id")
+
+    def __init__(self, *, item_type: str, item_id: str, asset_type: str, **kwargs: Any) -> None:
+        kwargs.setdefault("multiple_outputs", True)
+        super().__init__(**kwargs)
+        self.item_type = item_type
+        self.item_id = item_id
+        self.asset_type = asset_type
+
+    def _check(self) -> None:
+        checks.item_type(self.item_type)
+        checks.item_id(self.item_id)
+        checks.asset_type(self.asset_type)
+
+
+class PlanetActivateAssetOperator(_AssetOperator):
+    """Ask Planet to make an asset ready for download. Harmless to repeat; it doesn't wait.
+
+    :param item_type: e.g. ``PSScene``. (templated)
+    :param item_id: Planet item id. (templated)
+    :param asset_type: e.g. ``ortho_analytic_4b``. (templated)
+    :param planet_conn_id: Airflow connection of type ``planet``. (templated)
+    :return: XCom ``{item_type, item_id, asset_type, status, md5_digest}``, each key also as an XCom of its
+        own; no links.
+    :raises AssetUnavailableError: The item has no such asset, or the account may not download it.
+    """
+
+    @task_errors()
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Activate the asset, unless it is active or being activated."""
+        self._check()
+        with self.hook.session() as session:
+            assets = session.send(data.assets(self.item_type, self.item_id))
+            reference = asset_reference(assets, self.item_type, self.item_id, self.asset_type)
+            if reference["status"] == AssetStatus.INACTIVE.value:
+                asset = find_asset(assets, self.item_type, self.item_id, self.asset_type)
+                session.send(data.activate(asset["_links"]["activate"]))
+                reference["status"] = AssetStatus.ACTIVATING.value
+        self.log.info(
+            "%s of %s %s is %s.", self.asset_type, self.item_type, self.item_id, reference["status"]
+        )
+        return reference
+
+
+class PlanetDownloadAssetOperator(_AssetOperator):
+    """Download an active asset: whole, verified while streaming, or not at all.
+
+    :param item_type: e.g. ``PSScene``. (templated)
+    :param item_id: Planet item id. (templated)
+    :param asset_type: e.g. ``ortho_analytic_4b``. (templated)
+    :param destination: Folder: an absolute path, or a URL such as ``s3://conn_id@bucket/prefix``. (templated)
+    :param overwrite: Fetch it anew.
+    :param planet_conn_id: Airflow connection of type ``planet``. (templated)
+    :return: XCom ``{path, item_id, asset_type, media_type, bytes, md5, sha256}``, each key also as an XCom of
+        its own.
+    :raises AssetUnavailableError: The item has no such asset, or the account may not download it.
+    :raises ChecksumError: The file's digest is wrong, twice.
+    """
+
+    template_fields: Sequence[str] = (*_AssetOperator.template_fields, "destination")
+
+    def __init__(self, *, destination: Any, overwrite: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.destination = destination
+        self.overwrite = overwrite
+
+    @task_errors()
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Download the asset."""
+        self._check()
+        store = store_at(self.destination, "destination")
+        with self.hook.session() as session:
+            record = download_asset(
+                session,
+                self.item_type,
+                self.item_id,
+                self.asset_type,
+                store,
+                overwrite=self.overwrite,
+                progress=log_progress(self.log),
+            )
+        return record.as_dict()

@@ -1,0 +1,387 @@
+"""Placing an order."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.providers.common.compat.sdk import conf
+from airflow.sdk.log import mask_secret
+
+from planet_provider.client import checks, order_delivery, order_request, orders
+from planet_provider.client.session import PlanetSession
+from planet_provider.client.states import order_state
+from planet_provider.exceptions import (
+    InvalidInputError,
+    OrderConcurrencyError,
+    OrderTimeoutError,
+    OrderTooLargeError,
+    PlanetError,
+    TriggerEventError,
+)
+from planet_provider.hooks.task_errors import task_errors
+from planet_provider.hooks.task_state import has_ended
+from planet_provider.operators.base import PlanetOperator
+from planet_provider.operators.batches import read_batch
+from planet_provider.ordering.estimate import Estimate, check_size, estimate
+from planet_provider.ordering.outcome import ACCOUNT_PAGE, check_outcome, is_reached, summary
+from planet_provider.ordering.place import PATIENCE_SECONDS, PlacedOrder, place_order
+from planet_provider.triggers.base import PlanetTrigger
+from planet_provider.triggers.capacity import PlanetOrderCapacityTrigger
+from planet_provider.triggers.events import read_event
+from planet_provider.triggers.orders import PlanetOrderTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+#: Seconds to wait for an order by default. Planet aims at less than 24 hours.
+DEFAULT_TIMEOUT_SECONDS = 24 * 60 * 60.0
+
+#: Seconds that Airflow's own limit on a deferral lies behind the trigger's, which says more.
+_DEFERRAL_GRACE_SECONDS = 60.0
+
+_PLACEHOLDER = re.compile(r"(?<!\{% raw %\})\{\{\s*(?:name|order_id)\s*\}\}")
+
+
+class PlanetCreateOrderOperator(PlanetOperator):
+    """Place an order, once: a retry, a clear or a backfill finds the order again instead of buying it twice.
+
+    The request's digest goes into the order's name, ``<name> [<12 hex>]``, by which it is found. Tasks that
+    want the same order at the same time get the same one: they are kept apart by a lock in the connection's
+    ``rate_limit_store``, so for several machines that has to be a ``redis://``.
+
+    :param name: Name of the order. (templated)
+    :param products: Products in Planet's own form; or else ``items`` and ``product_bundle``. (templated)
+    :param items: A batch of :class:`~planet_provider.operators.search.PlanetSearchOperator`,
+        ``{"item_type": ..., "item_ids": [...]}``. (templated)
+    :param product_bundle: e.g. ``analytic_udm2``. (templated)
+    :param fallback_bundles: Bundles to take, in this order, where an item lacks the first. (templated)
+    :param tools: As :mod:`planet_provider.client.order_tools` builds them. (templated)
+    :param delivery: As :func:`planet_provider.client.order_delivery.delivery` builds it. (templated)
+    :param notifications: Webhook or e-mail. (templated)
+    :param order_type: ``full`` (Planet's default: one failing item fails all) or ``partial``. (templated)
+    :param stac: True for STAC metadata beside the files.
+    :param hosting: e.g. ``sentinel_hub`` with a collection. (templated)
+    :param subscription_id: Planet subscription to charge.
+    :param reuse: ``content``: an earlier order of the same content, from any run, is reused. ``run``: only
+        one of this DAG run.
+    :param reuse_max_age: How old an order may be, when the DAG run begins, to be reused; by default any age.
+        Planet keeps them 90 days.
+    :param max_items: Refuse to place an order of more scenes.
+    :param max_area_km2: Refuse to place an order of more square kilometres: the geodesic area of the items'
+        footprints within the clip's area.
+    :param wait_for_completion: Wait until the order has ended, and fail where it has not succeeded.
+    :param deferrable: Wait in the triggerer, without a worker slot: for the order to end, and for a place
+        where Planet takes no more orders at the moment. By default what Airflow's setting
+        ``[operators] default_deferrable`` says.
+    :param allow_partial: Whether ``partial`` is as good as ``success`` when waiting. What is missing is in
+        the XCom ``order`` under ``missing``, as batches that ``items`` takes.
+    :param cancel_on_kill: Cancel the order where this task is killed while it waits, unless a new try goes
+        on with it. Only queued orders can be cancelled.
+    :param patience: Seconds that Planet's list of orders may lag behind, at most. So long an order is looked
+        for after an answer that was not clear, before it is sent again.
+    :param poke_interval: Seconds between two looks when waiting.
+    :param timeout: Seconds to wait in all.
+    :param planet_conn_id: Airflow connection of type ``planet``. (templated)
+    :return: XCom ``return_value``: the order's id. XCom ``order``: its summary, without links, with
+        ``reused``, ``digest`` and, where this task placed it, ``estimate``
+        (``{scenes, area_km2, clipped, unknown_items}``).
+    :raises OverQuotaError: The account's quota is used up; not retried.
+    :raises OrderTooLargeError: It exceeds ``max_items`` or ``max_area_km2``; not placed, not retried.
+    :raises OrderConcurrencyError: Planet takes no more orders at the moment, and the task is not deferrable.
+    :raises OrderUncertainError: Whether the order was placed could not be found out.
+    """
+
+    template_fields: Sequence[str] = (
+        "name",
+        "products",
+        "items",
+        "product_bundle",
+        "fallback_bundles",
+        "tools",
+        "delivery",
+        "notifications",
+        "order_type",
+        "hosting",
+        "planet_conn_id",
+    )
+    template_fields_renderers = {"products": "json", "tools": "json"}  # noqa: RUF012
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        products: Sequence[Mapping[str, Any]] | None = None,
+        items: Mapping[str, Any] | None = None,
+        product_bundle: str | None = None,
+        fallback_bundles: Sequence[str] | str | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        delivery: Mapping[str, Any] | None = None,
+        notifications: Mapping[str, Any] | None = None,
+        order_type: str | None = None,
+        stac: bool | Mapping[str, Any] | None = None,
+        hosting: Mapping[str, Any] | str | None = None,
+        subscription_id: int | None = None,
+        reuse: Literal["content", "run"] = "content",
+        reuse_max_age: timedelta | None = None,
+        max_items: int | None = None,
+        max_area_km2: float | None = None,
+        wait_for_completion: bool = False,
+        deferrable: bool | None = None,
+        allow_partial: bool = False,
+        cancel_on_kill: bool = False,
+        patience: float = PATIENCE_SECONDS,
+        poke_interval: float = 30.0,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.name = name
+        self.products = products
+        self.items = items
+        self.product_bundle = product_bundle
+        self.fallback_bundles = fallback_bundles
+        self.tools = tools
+        self.delivery = _keep_placeholders(delivery)
+        self.notifications = notifications
+        self.order_type = order_type
+        self.stac = stac
+        self.hosting = hosting
+        self.subscription_id = subscription_id
+        self.reuse = reuse
+        self.reuse_max_age = reuse_max_age
+        self.max_items = max_items
+        self.max_area_km2 = max_area_km2
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = (
+            conf.getboolean("operators", "default_deferrable", fallback=False)
+            if deferrable is None
+            else deferrable
+        )
+        self.allow_partial = allow_partial
+        self.cancel_on_kill = cancel_on_kill
+        self.patience = patience
+        self.poke_interval = poke_interval
+        self.timeout = timeout
+        self._estimate: Estimate | None = None
+        self._waiting: tuple[Any, str] | None = None
+
+    @property
+    def delivery(self) -> Any:
+        """Where the order goes."""
+        return self._delivery
+
+    @delivery.setter
+    def delivery(self, value: Any) -> None:
+        # Airflow shows rendered templates, from before the task runs, and doesn't know all these for secrets.
+        for secret in _credentials(value):
+            mask_secret(secret)
+        self._delivery = value
+
+    @task_errors()
+    def execute(self, context: Context) -> str:
+        """Find the order or place it, and wait where asked to."""
+        return self._order(context, time.time() + self.timeout)
+
+    @task_errors()
+    def execute_again(self, context: Context, event: dict[str, Any] | None = None) -> str:
+        """Take over from the trigger that waited for a place."""
+        place = read_event(event, "capacity")
+        if place is None:
+            raise OrderTimeoutError(
+                f"Planet took no more orders for timeout={self.timeout:g} s: too many of the account's are queued "
+                "or running. Nothing was placed."
+            )
+        return self._order(context, float(place["deadline"]))
+
+    @task_errors()
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
+        """Take over from the trigger that waited for the order."""
+        order = read_event(event, "order")
+        if order is None:
+            raise self._timed_out(str((event or {}).get("order_id")))
+        if not is_reached(order_state(order.get("state")), None):
+            raise TriggerEventError(f"The trigger ended before the order did: {order!r}.")
+        return self._ended(context, order)
+
+    def on_kill(self) -> None:
+        """Cancel the order where asked to, unless a new try goes on with it."""
+        if not self.cancel_on_kill or self._waiting is None:
+            return
+        ti, order_id = self._waiting
+        if not has_ended(ti):
+            self.log.info(
+                "Order %s is not cancelled: this task has not ended, so a new try goes on.", order_id
+            )
+            return
+        try:
+            self.hook.cancel_order(order_id)
+        except PlanetError as error:
+            self.log.warning("Order %s was not cancelled: %s", order_id, error)
+        else:
+            self.log.info("Order %s is cancelled.", order_id)
+
+    def _order(self, context: Context, deadline: float) -> str:
+        request = self._request()
+        with self.hook.session() as session:
+            try:
+                placed = self._place(context, session, request)
+            except OrderConcurrencyError:
+                if not self.deferrable:
+                    raise
+                self._defer(self._capacity_trigger(deadline), "execute_again", deadline)
+            order = summary(placed.order) | self._facts(placed)
+            self.log.info(
+                "Order %s is %s: %s%s", placed.order_id, order["state"], ACCOUNT_PAGE, placed.order_id
+            )
+            # Before any waiting, so that whoever kills the wait can find the order.
+            self._push(context, order)
+            if not self.wait_for_completion:
+                return placed.order_id
+            if self.deferrable and not order_state(order["state"]).is_final:
+                self._defer(self._order_trigger(placed, deadline), "execute_complete", deadline)
+            self._waiting = context["ti"], placed.order_id
+            ended = self._wait(session, placed.order_id, deadline)
+            self._waiting = None
+        return self._ended(context, ended | self._facts(placed))
+
+    def _place(self, context: Context, session: PlanetSession, request: dict[str, Any]) -> PlacedOrder:
+        def before_placing(wanted: Mapping[str, Any]) -> None:
+            self._estimate = None
+            try:
+                self._estimate = estimate(session, wanted)
+            except Exception as error:  # geometries fail in many ways
+                if self.max_items is None and self.max_area_km2 is None:
+                    self.log.warning("The order's size can't be estimated: %s", error)
+                    return
+                if isinstance(error, PlanetError):
+                    raise
+                raise OrderTooLargeError(
+                    f"The order's size can't be estimated, so it can't be compared with max_items and "
+                    f"max_area_km2. It was not placed: correct the items or the clip's area, or leave the "
+                    f"limits out. {type(error).__name__}: {error}"
+                ) from error
+            self.log.info("This order: %s.", self._estimate)
+            check_size(self._estimate, max_items=self.max_items, max_area_km2=self.max_area_km2)
+
+        ti: Any = context["ti"]
+        dag_run: Any = context.get("dag_run")
+        return place_order(
+            session,
+            request,
+            salt="" if self.reuse == "content" else f"{ti.dag_id}/{ti.run_id}",
+            reuse_max_age=self.reuse_max_age,
+            asked_at=getattr(dag_run, "start_date", None),
+            patience=self.patience,
+            journal=context.get("task_state_store"),  # Airflow 3.3
+            retried=ti.try_number > 1,
+            before_placing=before_placing,
+        )
+
+    def _facts(self, placed: PlacedOrder) -> dict[str, Any]:
+        return {
+            "reused": placed.reused,
+            "digest": placed.digest,
+            "estimate": None if self._estimate is None else self._estimate.as_dict(),
+        }
+
+    def _request(self) -> dict[str, Any]:
+        """Build and check the request; nothing is sent before."""
+        checks.choice(self.reuse, ("content", "run"), "reuse")
+        for name in ("patience", "poke_interval", "timeout", "max_area_km2", "max_items"):
+            if getattr(self, name) is not None:
+                checks.number(getattr(self, name), name, above=0)
+        if self.reuse_max_age is not None and (
+            not isinstance(self.reuse_max_age, timedelta) or self.reuse_max_age <= timedelta(0)
+        ):
+            raise InvalidInputError(
+                "reuse_max_age", self.reuse_max_age, "must be a timedelta greater than 0."
+            )
+        return order_request.build(
+            self.name,
+            products=self.products,
+            items=read_batch(self.items),
+            product_bundle=self.product_bundle,
+            fallback_bundles=self.fallback_bundles,
+            tools=self.tools,
+            delivery=self.delivery,
+            notifications=self.notifications,
+            order_type=self.order_type,
+            stac=self.stac,
+            hosting=self.hosting,
+            subscription_id=self.subscription_id,
+        )
+
+    def _push(self, context: Context, order: dict[str, Any]) -> None:
+        context["ti"].xcom_push(key="order", value=order)
+
+    def _capacity_trigger(self, deadline: float) -> PlanetTrigger:
+        return PlanetOrderCapacityTrigger(
+            planet_conn_id=self.planet_conn_id, poke_interval=self.poke_interval, deadline=deadline
+        )
+
+    def _order_trigger(self, placed: PlacedOrder, deadline: float) -> PlanetTrigger:
+        return PlanetOrderTrigger(
+            order_id=placed.order_id,
+            planet_conn_id=self.planet_conn_id,
+            poke_interval=self.poke_interval,
+            deadline=deadline,
+            cancel_on_kill=self.cancel_on_kill,
+            note=self._facts(placed),
+        )
+
+    def _defer(self, trigger: PlanetTrigger, method_name: str, deadline: float) -> None:
+        seconds = max(0.0, deadline - time.time()) + _DEFERRAL_GRACE_SECONDS
+        self.defer(trigger=trigger, method_name=method_name, timeout=timedelta(seconds=seconds))
+
+    def _wait(self, session: PlanetSession, order_id: str, deadline: float) -> dict[str, Any]:
+        while True:
+            order = summary(session.send(orders.get(order_id)))
+            if is_reached(order_state(order["state"]), None):
+                return order
+            self.log.info("Order %s is %s: %s", order_id, order["state"], order["last_message"])
+            if time.time() >= deadline:
+                raise self._timed_out(order_id)
+            time.sleep(max(0.0, min(self.poke_interval, deadline - time.time())))
+
+    def _ended(self, context: Context, order: dict[str, Any]) -> str:
+        self._push(context, order)
+        check_outcome(order, allow_partial=self.allow_partial)
+        self.log.info("Order %s has ended: %s.", order["order_id"], order["state"])
+        for batch in order.get("missing") or ():
+            self.log.warning(
+                "%d %s items were not delivered: %s",
+                len(batch["item_ids"]),
+                batch["item_type"],
+                ", ".join(batch["item_ids"]),
+            )
+        return str(order["order_id"])
+
+    def _timed_out(self, order_id: str) -> OrderTimeoutError:
+        return OrderTimeoutError(
+            f"Order {order_id} did not end within timeout={self.timeout:g} s. It goes on at Planet's; "
+            f"running this task again finds it and waits on. {ACCOUNT_PAGE}{order_id}",
+            order_id=order_id,
+        )
+
+
+def _credentials(delivery: Any) -> list[str]:
+    clouds = delivery if isinstance(delivery, Mapping) else {}
+    return [
+        value
+        for cloud, fields in clouds.items()
+        if isinstance(fields, Mapping)
+        for name, value in fields.items()
+        if name in order_delivery.CREDENTIAL_FIELDS.get(cloud, ()) and isinstance(value, str)
+    ]
+
+
+def _keep_placeholders(delivery: Any) -> Any:
+    """Hide Planet's own ``{{name}}`` and ``{{order_id}}`` in an archive's name from Airflow's templating."""
+    name = delivery.get("archive_filename") if isinstance(delivery, Mapping) else None
+    if not isinstance(name, str):
+        return delivery
+    return {**delivery, "archive_filename": _PLACEHOLDER.sub(r"{% raw %}\g<0>{% endraw %}", name)}

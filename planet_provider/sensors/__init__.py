@@ -1,0 +1,1 @@
+"""Sensors: tasks that wait for Planet, on a worker or deferred."""

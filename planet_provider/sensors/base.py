@@ -1,0 +1,113 @@
+"""What both sensors share: look once, and where that is not enough, wait on the worker or deferred."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from planet_provider.client.session import PlanetSession
+from planet_provider.exceptions import InvalidInputError
+from planet_provider.hooks.connection import DEFAULT_CONN_ID
+from planet_provider.hooks.planet import PlanetHook
+from planet_provider.hooks.task_errors import task_errors
+from planet_provider.triggers.base import PlanetTrigger
+from planet_provider.triggers.events import read_event
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+#: Seconds that Airflow's own limit on a deferral lies behind the trigger's, which says more.
+DEFERRAL_GRACE_SECONDS = 60.0
+
+
+class PlanetSensor(BaseSensorOperator):
+    """Wait for something of Planet's; ``subject`` is its key in the trigger's event.
+
+    :param planet_conn_id: Airflow connection of type ``planet``.
+    :param deferrable: Wait in the triggerer, without a worker slot. By default what Airflow's setting
+        ``[operators] default_deferrable`` says.
+    :param poke_interval: Seconds between two looks.
+    :param timeout: Seconds to wait in all; then the task fails (or is skipped with ``soft_fail``).
+    """
+
+    subject: ClassVar[str]
+
+    def __init__(
+        self,
+        *,
+        planet_conn_id: str = DEFAULT_CONN_ID,
+        deferrable: bool | None = None,
+        poke_interval: float | timedelta,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("multiple_outputs", True)
+        super().__init__(poke_interval=poke_interval, **kwargs)
+        self.planet_conn_id = planet_conn_id
+        self.deferrable = (
+            conf.getboolean("operators", "default_deferrable", fallback=False)
+            if deferrable is None
+            else deferrable
+        )
+        if self.poke_interval <= 0:
+            raise InvalidInputError("poke_interval", poke_interval, "must be more than 0 seconds.")
+
+    @abstractmethod
+    def check(self) -> None:
+        """Refuse wrong parameters before any request; templates are rendered by now."""
+
+    @abstractmethod
+    def look(self, session: PlanetSession) -> dict[str, Any] | None:
+        """Look once.
+
+        :return: The XCom where the wait is over, else ``None``.
+        """
+
+    @abstractmethod
+    def trigger(self, deadline: float) -> PlanetTrigger:
+        """Return the trigger that goes on waiting."""
+
+    @abstractmethod
+    def result(self, found: dict[str, Any]) -> dict[str, Any]:
+        """Turn what the trigger saw last into the XCom, or raise what it tells of."""
+
+    @abstractmethod
+    def wanted(self) -> str:
+        """Say what is waited for, for an error."""
+
+    @task_errors()
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Wait. What is over at the first look never defers."""
+        self.check()
+        # Deferred or not, so that soft_fail, never_fail and silent_fail hold for the first look too.
+        waited: dict[str, Any] = super().execute(context)
+        return waited
+
+    @task_errors()
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once, on a worker; defer where that is not enough, and wanted."""
+        with PlanetHook(self.planet_conn_id).session() as session:
+            found = self.look(session)
+        if found is None and self.deferrable:
+            self.defer(
+                trigger=self.trigger(time.time() + self.timeout),
+                method_name="execute_complete",
+                timeout=timedelta(seconds=self.timeout + DEFERRAL_GRACE_SECONDS),
+            )
+        return PokeReturnValue(is_done=found is not None, xcom_value=found)
+
+    @task_errors()
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Take over from the trigger."""
+        found = read_event(event, self.subject)
+        if found is None:
+            raise AirflowSensorTimeout(f"{self.wanted()} was not reached within timeout={self.timeout:g} s.")
+        return self.result(found)

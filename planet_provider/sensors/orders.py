@@ -1,0 +1,94 @@
+"""Waiting for an order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from planet_provider.client import checks, orders
+from planet_provider.client.session import PlanetSession
+from planet_provider.client.states import OrderState, order_state
+from planet_provider.exceptions import TriggerEventError
+from planet_provider.ordering.outcome import check_outcome, is_reached, summary
+from planet_provider.sensors.base import PlanetSensor
+from planet_provider.triggers.orders import PlanetOrderTrigger
+
+
+class PlanetOrderSensor(PlanetSensor):
+    """Wait until an order has ended, or is in a given state.
+
+    An order that fails or is cancelled fails the task, as does a partial one unless ``allow_partial``.
+
+    :param order_id: Planet order UUID. (templated)
+    :param state: The state to wait for: ``queued``, ``running``, ``success``, ``partial``, ``failed`` or
+        ``cancelled``; by default any final one, of which only ``success`` is good. (templated)
+    :param allow_partial: Whether ``partial`` is as good as ``success``.
+    :param planet_conn_id: Airflow connection of type ``planet``. (templated)
+    :param deferrable: Wait in the triggerer, without a worker slot.
+    :param poke_interval: Seconds between two looks. Orders take minutes to hours.
+    :param timeout: Seconds to wait in all; by default Airflow's ``[sensors] default_timeout``, 7 days.
+    :return: XCom ``{order_id, state, name, created_on, last_modified, last_message, error_hints, items,
+        results}``, each key also as an XCom of its own; no links.
+    :raises OrderFailedError: The order failed.
+    :raises OrderCancelledError: The order was cancelled.
+    :raises OrderPartialError: The order is partial, and that is not allowed.
+    """
+
+    template_fields: Sequence[str] = ("order_id", "state", "planet_conn_id")
+    ui_color: str = "#cfe8e6"
+    subject = "order"
+
+    def __init__(
+        self,
+        *,
+        order_id: str,
+        state: str | None = None,
+        allow_partial: bool = False,
+        poke_interval: float | timedelta = 30.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, **kwargs)
+        self.order_id = order_id
+        self.state = state
+        self.allow_partial = allow_partial
+
+    def check(self) -> None:
+        """Refuse a malformed order id, and a state that doesn't exist."""
+        checks.order_id(self.order_id)
+        if self.state is not None:
+            checks.choice(self.state, [state.value for state in OrderState], "state")
+
+    def look(self, session: PlanetSession) -> dict[str, Any] | None:
+        """Get the order."""
+        order = summary(session.send(orders.get(self.order_id)))
+        self.log.info("Order %s is %s: %s", self.order_id, order["state"], order["last_message"])
+        return self._checked(order) if is_reached(order_state(order["state"]), self._awaited) else None
+
+    def trigger(self, deadline: float) -> PlanetOrderTrigger:
+        """Return the trigger that goes on waiting."""
+        return PlanetOrderTrigger(
+            order_id=checks.order_id(self.order_id),
+            state=self.state,
+            planet_conn_id=self.planet_conn_id,
+            poke_interval=self.poke_interval,
+            deadline=deadline,
+        )
+
+    def result(self, found: dict[str, Any]) -> dict[str, Any]:
+        """Return the order's summary."""
+        if not is_reached(order_state(found.get("state")), self._awaited):
+            raise TriggerEventError(f"The trigger ended before {self.wanted()} was reached: {found!r}.")
+        return self._checked(found)
+
+    def wanted(self) -> str:
+        """Name the order and the state."""
+        return f"{self.state or 'A final state'} of order {self.order_id}"
+
+    @property
+    def _awaited(self) -> OrderState | None:
+        return None if self.state is None else OrderState(self.state)
+
+    def _checked(self, order: dict[str, Any]) -> dict[str, Any]:
+        check_outcome(order, awaited=self._awaited, allow_partial=self.allow_partial)
+        return order

@@ -1,0 +1,97 @@
+"""Waiting for an order in the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from planet_provider.client import orders
+from planet_provider.client.session import AsyncPlanetSession
+from planet_provider.client.states import OrderState, order_state
+from planet_provider.exceptions import PlanetError
+from planet_provider.hooks.planet import PlanetHook
+from planet_provider.hooks.task_state import has_ended_async
+from planet_provider.ordering.outcome import is_reached, summary
+from planet_provider.triggers.base import PlanetTrigger
+from planet_provider.triggers.events import done_event
+
+#: Keeps the event loop from forgetting a task whose trigger has gone.
+_cancelling: set[asyncio.Task[None]] = set()
+
+
+class PlanetOrderTrigger(PlanetTrigger):
+    """Wait until an order is in a state, or has ended.
+
+    :param order_id: Planet order UUID.
+    :param state: The state waited for; ``None`` for any final one.
+    :param planet_conn_id: Airflow connection of type ``planet``.
+    :param poke_interval: Seconds between two looks; > 0.
+    :param deadline: UTC, as seconds since the epoch, after which the wait has timed out; ``None`` for never.
+    :param cancel_on_kill: Cancel the order where the task is killed while it is deferred, unless a new try
+        goes on with it. Airflow 3.3 tells of a kill; earlier versions don't.
+    :param note: Plain JSON that the task wants to have back with the order.
+    """
+
+    def __init__(
+        self,
+        *,
+        order_id: str,
+        planet_conn_id: str,
+        poke_interval: float,
+        state: str | None = None,
+        deadline: float | None = None,
+        cancel_on_kill: bool = False,
+        note: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(planet_conn_id=planet_conn_id, poke_interval=poke_interval, deadline=deadline)
+        self.order_id = order_id
+        self.state = state
+        self.cancel_on_kill = cancel_on_kill
+        self.note = note
+        self._last_seen: tuple[str, str] | None = None
+        self._cancelling: asyncio.Task[None] | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Return the order's id and the state waited for."""
+        return {"order_id": self.order_id, "state": self.state}
+
+    def settings(self) -> dict[str, Any]:
+        """Return what else it takes to make this trigger again."""
+        return super().settings() | {"cancel_on_kill": self.cancel_on_kill, "note": self.note}
+
+    async def look(self, session: AsyncPlanetSession) -> dict[str, Any] | None:
+        """Get the order."""
+        order = summary(await session.send(orders.get(self.order_id)))
+        seen = order["state"], order["last_message"]
+        if seen != self._last_seen:
+            self.log.info("Order %s is %s: %s", self.order_id, *seen)
+            self._last_seen = seen
+        awaited = None if self.state is None else OrderState(self.state)
+        if not is_reached(order_state(order["state"]), awaited):
+            return None
+        return done_event(order=order | (self.note or {}))
+
+    async def on_kill(self) -> None:
+        """Cancel the order where asked to, unless a new try goes on with it.
+
+        Airflow gives this a second and calls it again and again, so the work is done in a task of its own.
+        """
+        if not self.cancel_on_kill:
+            return
+        if self._cancelling is None:
+            self._cancelling = asyncio.create_task(self._cancel())
+            _cancelling.add(self._cancelling)
+            self._cancelling.add_done_callback(_cancelling.discard)
+        await asyncio.shield(self._cancelling)
+
+    async def _cancel(self) -> None:
+        if not await has_ended_async(self.task_instance):
+            self.log.info("Order %s is not cancelled: its task has not ended.", self.order_id)
+            return
+        try:
+            async with await PlanetHook(self.planet_conn_id).async_session() as session:
+                await session.send(orders.cancel(self.order_id))
+        except PlanetError as error:
+            self.log.warning("Order %s was not cancelled: %s", self.order_id, error)
+        else:
+            self.log.info("Order %s is cancelled.", self.order_id)

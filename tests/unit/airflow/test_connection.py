@@ -1,0 +1,263 @@
+"""From an Airflow connection, as JSON, as URI or from the form, to the client's configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+from airflow_support import CONNECTION, Connect
+
+from planet_provider.client.config import DEFAULT_BASE_URL, RATE_SHARE, PlanetConfig
+from planet_provider.exceptions import ConfigurationError, CredentialsError
+from planet_provider.hooks import planet as hook_module
+from planet_provider.hooks.connection import KNOWN_EXTRAS, default_store
+from planet_provider.hooks.planet import PlanetHook
+from planet_provider.sandbox import Sandbox
+
+KEY = "PLAK-of-this-test-0123456789"
+
+#: A value other than the default for each extra that sets something of the client, as JSON and as the text
+#: that a form's field or a URI holds.
+SETTINGS: dict[str, tuple[Any, str]] = {
+    "rate_limits": ({"orders.create": 1.5}, '{"orders.create": 1.5}'),
+    "rate_limit_store": ("memory://other", "memory://other"),
+    "rate_limit_fallback": (0.5, "0.5"),
+    "timeout": (12.5, "12.5"),
+    "max_connections": (3, "3"),
+    "max_attempts": (2, "2"),
+    "max_retry_seconds": (7.0, "7"),
+    "max_queue_seconds": (11.0, "11.0"),
+    "backoff_seconds": (0.25, "0.25"),
+}
+
+
+@pytest.fixture
+def config(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Read ``planet_default`` with these fields."""
+
+    def read(extra: Any = None, **fields: Any) -> PlanetConfig:
+        connection = {"conn_type": "planet", "password": KEY, **fields}
+        if extra is not None:
+            connection["extra"] = extra
+        monkeypatch.setenv(CONNECTION, json.dumps(connection))
+        return PlanetHook().config()
+
+    return read
+
+
+def test_a_key_is_enough(config: Any) -> None:
+    assert config() == PlanetConfig(api_key=KEY, base_url=DEFAULT_BASE_URL, rate_limit_store=default_store())
+
+
+def test_the_machines_processes_share_a_rate_limit_by_default(
+    config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = f"file://{os.environ['AIRFLOW_HOME']}/planet-rate-limits"
+    assert config().rate_limit_store == here
+    monkeypatch.delenv(CONNECTION)
+    monkeypatch.setenv("PL_API_KEY", KEY)
+    assert PlanetHook().config() == config()
+
+
+def test_every_setting_of_the_client_is_an_extra_and_tested_here() -> None:
+    settings = {field.name for field in fields(PlanetConfig)} - {"api_key", "base_url"}
+    assert set(SETTINGS) == settings == KNOWN_EXTRAS - {"auth", "auth_file", "env_var"}
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_each_extra_sets_what_it_names(config: Any, name: str, as_text: bool) -> None:
+    value, text = SETTINGS[name]
+    got = getattr(config({name: text if as_text else value}), name)
+    if name == "rate_limits":
+        assert got["orders.create"] == 1.5
+        assert got["orders.get"] == 3.0 * RATE_SHARE
+    else:
+        assert got == value
+        assert type(got) is type(value)
+    assert got != getattr(config(), name)
+
+
+def test_empty_fields_of_the_form_are_defaults(config: Any) -> None:
+    assert config(dict.fromkeys(KNOWN_EXTRAS, "")) == config()
+    assert config(dict.fromkeys(KNOWN_EXTRAS)) == config()
+
+
+@pytest.mark.parametrize("extra", [{"timout": 5}, {"rate_limit": {}}, {"token_url": "https://x"}])
+def test_an_unknown_extra_is_refused_by_name(config: Any, extra: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="'planet_default': unknown extra") as caught:
+        config(extra)
+    assert repr(next(iter(extra))) in str(caught.value)
+    assert "max_retry_seconds" in str(caught.value), "the known ones are named"
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ({"timeout": 0}, "timeout=0"),
+        ({"timeout": -1.5}, "timeout=-1.5"),
+        ({"timeout": "soon"}, "timeout='soon': must be a number"),
+        ({"timeout": "nan"}, "timeout=nan"),
+        ({"timeout": [5]}, "timeout="),
+        ({"max_attempts": 0}, "max_attempts=0"),
+        ({"max_attempts": 2.5}, "max_attempts=2.5"),
+        ({"max_attempts": True}, "max_attempts=True"),
+        ({"max_connections": "many"}, "max_connections='many'"),
+        ({"max_retry_seconds": "inf"}, "max_retry_seconds=inf"),
+        ({"rate_limits": "fast"}, "rate_limits='fast': must be a JSON object"),
+        ({"rate_limits": "[1]"}, "rate_limits="),
+        ({"rate_limits": {"orders.make": 1}}, "orders.make"),
+        ({"rate_limits": {"orders.create": 0}}, "orders.create"),
+        ({"rate_limits": {"orders.create": "3"}}, "orders.create"),
+        ({"rate_limit_store": 5}, "rate_limit_store=5: must be a string"),
+        ({"rate_limit_store": "gopher://x"}, "rate_limit_store: unknown scheme 'gopher'"),
+        ({"rate_limit_fallback": 1.5}, "rate_limit_fallback=1.5"),
+        ({"rate_limit_fallback": "never"}, "rate_limit_fallback='never'"),
+        ({"auth": "magic"}, "auth='magic': must be one of api_key, env, file"),
+        ({"auth": ["env"]}, "auth="),
+        ({"auth": "env", "env_var": 5}, "env_var=5"),
+        ({"auth": "file", "auth_file": {}}, "auth_file="),
+        ([1], "must be a JSON object"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(config: Any, extra: Any, said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        config(extra)
+    assert "Connection 'planet_default'" in str(caught.value)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("ftp://api.planet.com", "host='ftp://api.planet.com'"),
+        ("https://user:secret-word@api.planet.com", "host"),  # pragma: allowlist secret
+        ("https://api.planet.com?x=secret-word", "host"),
+    ],
+)
+def test_a_bad_host_is_refused(config: Any, host: str, said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        config(host=host)
+    assert said in str(caught.value)
+    assert "secret-word" not in str(caught.value)
+
+
+def test_an_extra_that_is_no_json_is_refused(config: Any) -> None:
+    with pytest.raises(ConfigurationError, match="must be a JSON object"):
+        config("timeout=5")
+
+
+@pytest.mark.parametrize(
+    ("uri", "base_url"),
+    [
+        (f"planet://:{KEY}@", DEFAULT_BASE_URL),
+        (f"planet://:{KEY}@eu.planet.com", "https://eu.planet.com"),
+        (f"planet://:{KEY}@127.0.0.1:8080/http", "http://127.0.0.1:8080"),
+        (f"planet://http://:{KEY}@127.0.0.1:8080", "http://127.0.0.1:8080"),
+        (f"planet://:{KEY}@http%3A%2F%2F127.0.0.1%3A8080", "http://127.0.0.1:8080"),
+        (f"planet://:{KEY}@http%3A%2F%2F127.0.0.1:8080", "http://127.0.0.1:8080"),
+    ],
+)
+def test_uris(monkeypatch: pytest.MonkeyPatch, uri: str, base_url: str) -> None:
+    monkeypatch.setenv(CONNECTION, uri)
+    config = PlanetHook().config()
+    assert (config.api_key, config.base_url) == (KEY, base_url)
+
+
+def test_extras_of_a_uri_are_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CONNECTION, f"planet://:{KEY}@?timeout=5&max_attempts=3&auth=api_key")
+    config = PlanetHook().config()
+    assert (config.timeout, config.max_attempts) == (5.0, 3)
+
+
+def test_auth_env(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PL_API_KEY", "PLAK-standard-0123456789")
+    monkeypatch.setenv("OTHER_KEY", "PLAK-other-0123456789")
+    assert config({"auth": "env"}).api_key == "PLAK-standard-0123456789"
+    assert config({"auth": "env", "env_var": "OTHER_KEY"}).api_key == "PLAK-other-0123456789"
+    with pytest.raises(CredentialsError, match=r"planet_default.* NOT_THERE is not set"):
+        config({"auth": "env", "env_var": "NOT_THERE"})
+
+
+def test_auth_file(config: Any, no_credentials: Path, tmp_path: Path) -> None:
+    (no_credentials / ".planet.json").write_text('{"key": "PLAK-home-0123456789"}')
+    other = tmp_path / "secret.json"
+    other.write_text('{"key": "PLAK-elsewhere-0123456789"}')
+    assert config({"auth": "file"}).api_key == "PLAK-home-0123456789"
+    assert config({"auth": "file", "auth_file": str(other)}).api_key == "PLAK-elsewhere-0123456789"
+    other.write_text("PLAK-not-json-0123456789")
+    with pytest.raises(CredentialsError, match="is not JSON") as caught:
+        config({"auth": "file", "auth_file": str(other)})
+    assert "PLAK" not in str(caught.value)
+
+
+def test_auth_api_key_without_password(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PL_API_KEY", "PLAK-standard-0123456789")
+    for extra in (None, {"auth": "api_key"}):
+        with pytest.raises(CredentialsError, match="'planet_default': no API key: put it into the password"):
+            config(extra, password=None)
+
+
+def test_without_a_connection_the_environment_speaks_then_the_file(
+    monkeypatch: pytest.MonkeyPatch, no_credentials: Path
+) -> None:
+    with pytest.raises(CredentialsError) as caught:
+        PlanetHook().config()
+    for remedy in ("connection of type 'planet'", "PL_API_KEY", "~/.planet.json"):
+        assert remedy in str(caught.value)
+    (no_credentials / ".planet.json").write_text('{"key": "PLAK-home-0123456789"}')
+    assert PlanetHook().config().api_key == "PLAK-home-0123456789"
+    monkeypatch.setenv("PL_API_KEY", "PLAK-standard-0123456789")
+    assert PlanetHook().config().api_key == "PLAK-standard-0123456789"
+
+
+async def test_the_event_loop_reads_the_same(
+    monkeypatch: pytest.MonkeyPatch, connect: Connect, planet_sandbox: Sandbox
+) -> None:
+    with pytest.raises(CredentialsError):
+        await PlanetHook().async_config()
+    monkeypatch.setenv("PL_API_KEY", "PLAK-standard-0123456789")
+    assert (await PlanetHook().async_config()).api_key == "PLAK-standard-0123456789"
+    connect(timeout=5)
+    assert (await PlanetHook().async_config()) == PlanetHook().config()
+    with pytest.raises(AirflowNotFoundException, match="elsewhere"):
+        await PlanetHook("elsewhere").async_config()
+
+
+def test_another_connection_that_is_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PL_API_KEY", "PLAK-standard-0123456789")
+    with pytest.raises(AirflowNotFoundException, match="elsewhere"):
+        PlanetHook("elsewhere").config()
+
+
+async def test_a_key_from_outside_of_airflow_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    masked: list[str] = []
+    monkeypatch.setattr(hook_module, "mask_secret", masked.append)
+    monkeypatch.setenv("PL_API_KEY", "PLAK-standard-0123456789")
+    PlanetHook().config()
+    assert masked == ["PLAK-standard-0123456789"]
+
+
+async def test_airflow_redacts_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PL_API_KEY", "PLAK-by-loop-0123456789")
+    await PlanetHook().async_config()
+    assert "PLAK" not in str(redact("key PLAK-by-loop-0123456789"))
+    monkeypatch.setenv("PL_API_KEY", "PLAK-by-worker-0123456789")
+    assert "PLAK" in str(redact("key PLAK-by-worker-0123456789"))
+    PlanetHook().config()
+    assert "PLAK" not in str(redact("key PLAK-by-worker-0123456789"))
+
+
+def redact(text: str) -> Any:
+    from airflow.sdk._shared.secrets_masker import redact as airflow_redact
+
+    return airflow_redact(text)
+
+
+def test_the_key_is_not_shown(config: Any) -> None:
+    assert KEY not in repr(config())

@@ -1,0 +1,101 @@
+"""What Airflow learns about the provider before it imports anything of it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from importlib.metadata import distribution, entry_points
+from pathlib import Path
+from typing import Any
+
+import airflow
+import jsonschema
+import pytest
+from airflow.providers_manager import ProvidersManager
+from packaging.version import Version
+
+import planet_provider
+from planet_provider import get_provider_info
+from planet_provider.hooks import connection
+from planet_provider.hooks.planet import PlanetHook
+
+INFO = get_provider_info()
+CONNECTION: dict[str, Any] = INFO["connection-types"][0]
+
+
+def test_it_is_valid_by_airflows_schema() -> None:
+    schema = Path(airflow.__path__[0], "provider_info.schema.json")
+    jsonschema.validate(INFO, json.loads(schema.read_text()))
+    assert json.loads(json.dumps(INFO)) == INFO
+
+
+def test_names_and_versions_are_the_distributions() -> None:
+    installed = distribution("airflow-provider-planet")
+    assert INFO["package-name"] == installed.metadata["Name"]
+    assert INFO["versions"] == [planet_provider.__version__]
+
+
+def test_the_entry_point_leads_to_it() -> None:
+    found = [
+        entry.load()
+        for entry in entry_points(group="apache_airflow_provider")
+        if entry.dist is not None and entry.dist.name == "airflow-provider-planet"
+    ]
+    assert found == [get_provider_info]
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        name
+        for section in ("operators", "sensors", "hooks", "triggers")
+        for entry in INFO[section]
+        for name in entry["python-modules"]
+    ],
+)
+def test_its_modules_are_there(module: str) -> None:
+    assert importlib.import_module(module).__doc__
+
+
+def test_airflow_finds_the_hook_and_the_connection_type() -> None:
+    manager = ProvidersManager()
+    assert "airflow-provider-planet" in manager.providers
+    hook = manager.hooks["planet"]
+    assert hook is not None
+    assert (hook.hook_class_name, hook.hook_name, hook.connection_id_attribute_name) == (
+        "planet_provider.hooks.planet.PlanetHook",
+        PlanetHook.hook_name,
+        PlanetHook.conn_name_attr,
+    )
+    assert hook.connection_testable
+    assert CONNECTION["connection-type"] == PlanetHook.conn_type
+
+
+def test_the_form_has_a_field_for_each_extra_that_the_code_knows() -> None:
+    assert set(CONNECTION["conn-fields"]) == connection.KNOWN_EXTRAS
+
+
+@pytest.mark.parametrize("name", sorted(CONNECTION["conn-fields"]))
+def test_the_forms_fields_are_typed_and_may_stay_empty(name: str) -> None:
+    field = CONNECTION["conn-fields"][name]
+    assert field["label"]
+    assert field["description"].endswith(".")
+    jsonschema.Draft202012Validator.check_schema(field["schema"])
+    jsonschema.validate(None, field["schema"])
+
+
+@pytest.mark.skipif(
+    Version(airflow.__version__) < Version("3.2"), reason="Airflow reads forms from provider info since 3.2"
+)
+def test_airflow_shows_the_form() -> None:
+    manager = ProvidersManager()
+    widgets = {
+        widget.field_name: widget.field
+        for key, widget in manager.connection_form_widgets.items()
+        if key.startswith("extra__planet__")
+    }
+    assert set(widgets) == connection.KNOWN_EXTRAS
+    assert widgets["auth"]["schema"]["enum"] == ["api_key", "env", "file", None]
+    behaviour = manager.field_behaviours["planet"]
+    assert behaviour["relabeling"]["password"] == "API key"
+    assert set(behaviour["hidden_fields"]) == {"schema", "login", "port"}

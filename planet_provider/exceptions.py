@@ -33,8 +33,7 @@
     │   ├── OrderUncertainError      whether an order was placed could not be found out
     │   └── OrderTimeoutError        the order did not end in time
     ├── AssetError
-    │   ├── AssetUnavailableError    the item has no such asset, or it may not be downloaded
-    │   └── AssetTimeoutError        the asset was not active in time
+    │   └── AssetUnavailableError    the item has no such asset, or it may not be downloaded
     └── TransferError
         ├── UnsafePathError          a delivered name leads out of its destination, or clashes
         ├── LinkExpiredError         a download link is not valid any more
@@ -298,10 +297,6 @@ class AssetUnavailableError(AssetError):
     """The item has no such asset, or the account may not download it."""
 
     retryable = False
-
-
-class AssetTimeoutError(AssetError):
-    """The asset was not active in time. Its activation goes on at Planet's."""
 
 
 class TransferError(PlanetError):

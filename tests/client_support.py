@@ -130,8 +130,8 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
 
 def item_ids(client: Client | PlanetSession, count: int = 1) -> list[str]:
     """Return ids of items that can be ordered."""
-    page = next(iter(client.pages(data.quick_search(["PSScene"], ORDERABLE, page_size=count))))
-    return [item["id"] for item in page]
+    first_page = client.send(data.quick_search(["PSScene"], ORDERABLE, page_size=count))
+    return [item["id"] for item in first_page]
 
 
 def order_request(

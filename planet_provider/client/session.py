@@ -100,7 +100,9 @@ class _Core:
 
 
 class PlanetSession(_Core):
-    """Send calls from a task. Safe to share between threads; close it, or use it as a context manager.
+    """Send calls from a task. Close it, or use it as a context manager.
+
+    Safe to share between threads, of which there should be no more than ``max_connections``.
 
     :param config: Where, as whom, how fast and how patiently.
     :param limiter: Another rate limiter than the one the configuration describes.

@@ -50,21 +50,26 @@ def missing_items(order: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     :param order: As Planet described it, with its results.
     :return: Batches ``[{"item_type": ..., "item_ids": [...]}, ...]``, made for ordering just these again;
-        empty unless the order is partial.
+        empty unless the order is partial, and where its files don't tell (composites, archives).
     """
-    if order["state"] != OrderState.PARTIAL.value:
+    if order["state"] != OrderState.PARTIAL.value or not _has_files_by_item(order):
         return []
     results = (order.get("_links") or {}).get("results") or ()
     # A file's name begins with its item's id: "<order id>/PSScene/<item id>_3B_AnalyticMS.tif".
-    names = [
-        str(result["name"]).rpartition("/")[2] for result in results if result.get("delivery") != "failed"
-    ]
+    names = [str(one.get("name")).rpartition("/")[2] for one in results if one.get("delivery") != "failed"]
     missing = []
     for product in order.get("products") or ():
-        item_ids = [one for one in product["item_ids"] if not any(_is_of(name, one) for name in names)]
+        wanted = product.get("item_ids") or ()
+        item_ids = [one for one in wanted if not any(_is_of(name, one) for name in names)]
         if item_ids:
             missing.append({"item_type": product["item_type"], "item_ids": item_ids})
     return missing
+
+
+def _has_files_by_item(order: Mapping[str, Any]) -> bool:
+    """Return whether an order's files tell their items: those of composites and archives don't."""
+    composite = any("composite" in tool for tool in order.get("tools") or ())
+    return not composite and not (order.get("delivery") or {}).get("archive_type")
 
 
 def _is_of(file_name: str, item_id: str) -> bool:

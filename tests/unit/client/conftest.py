@@ -1,0 +1,7 @@
+"""Sessions with the sandbox."""
+
+from __future__ import annotations
+
+from client_support import connect
+
+__all__ = ["connect"]

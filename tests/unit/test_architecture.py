@@ -1,0 +1,195 @@
+"""The import rules: who may know whom, and what the parsing of a DAG may load."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import planet_provider
+
+PACKAGE = Path(planet_provider.__file__).parent
+OURS = PACKAGE.name
+
+LAYERS = {
+    "exceptions": set(),
+    "client": {"exceptions"},
+    "ordering": {"client", "exceptions"},
+    "transfer": {"client", "exceptions"},
+    "hooks": {"client", "ordering", "transfer", "exceptions"},
+    "triggers": {"hooks", "client", "ordering", "transfer", "exceptions"},
+    "sensors": {"triggers", "hooks", "client", "ordering", "transfer", "exceptions"},
+    "operators": {"triggers", "hooks", "client", "ordering", "transfer", "exceptions"},
+    "sandbox": set(),
+}
+
+#: Libraries that only the layers named may import, at any place in their modules.
+RESERVED = {
+    "airflow": {"hooks", "triggers", "sensors", "operators"},
+    "httpx": {"client", "transfer"},
+    "aiohttp": {"sandbox"},
+    "planet": set(),
+}
+
+#: What DAG parsing must not load: clients of stores, imaging, data frames, our own sandbox.
+HEAVY = {
+    "aiobotocore",
+    "aiohttp",
+    "boto3",
+    "botocore",
+    "matplotlib",
+    "numpy",
+    "obstore",
+    "pandas",
+    "planet",
+    "planet_provider.sandbox",
+    "pyproj",
+    "rasterio",
+    "redis",
+    "s3fs",
+    "shapely",
+}
+
+
+def modules(layer: str) -> list[Path]:
+    single = PACKAGE / f"{layer}.py"
+    return [single] if single.exists() else sorted((PACKAGE / layer).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Dotted names of all that a module imports, inside of functions too."""
+    own = [OURS, *path.relative_to(PACKAGE).parent.parts]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = own[: len(own) - node.level + 1] if node.level else []
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{stem}.{alias.name}" for alias in node.names)
+
+
+def knows(layer: str) -> set[tuple[str, str]]:
+    """Which other layers the modules of one import: (module, imported)."""
+    found = set()
+    for path in modules(layer):
+        for name in imports(path):
+            parts = name.split(".")
+            if parts[0] == OURS and len(parts) > 1 and parts[1] not in {layer, "__version__"}:
+                found.add((path.relative_to(PACKAGE).as_posix(), parts[1]))
+    return found
+
+
+def test_each_module_has_a_layer() -> None:
+    tops = {path.stem if path.is_file() else path.name for path in PACKAGE.iterdir()}
+    assert tops - {"__init__", "__pycache__", "py"} - {"py.typed"} == LAYERS.keys()
+    assert all(modules(layer) for layer in LAYERS)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_knows_only_those_below(layer: str) -> None:
+    allowed = LAYERS[layer]
+    assert {(module, other) for module, other in knows(layer) if other not in allowed} == set()
+
+
+@pytest.mark.parametrize("library", RESERVED)
+def test_libraries_stay_in_their_layers(library: str) -> None:
+    strangers = {
+        path.relative_to(PACKAGE).as_posix()
+        for layer in LAYERS.keys() - RESERVED[library]
+        for path in modules(layer)
+        if any(name.partition(".")[0] == library for name in imports(path))
+    }
+    assert strangers == set()
+
+
+def test_the_package_itself_imports_nothing() -> None:
+    """Airflow reads its provider info at every start of every component."""
+    names = {name.partition(".")[0] for name in imports(PACKAGE / "__init__.py")}
+    assert names <= {"__future__", "typing"}
+
+
+def test_the_rules_see_what_they_should(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = tmp_path / "client" / "bad.py"
+    module.parent.mkdir()
+    module.write_text(
+        f"import airflow.sdk\n"
+        f"from {OURS} import hooks, __version__\n"
+        f"def later():\n"
+        f"    from ..transfer.plan import plan_files\n"
+        f"    from . import call\n"
+    )
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
+    assert set(imports(module)) == {
+        "airflow.sdk",
+        f"{OURS}.hooks",
+        f"{OURS}.__version__",
+        f"{OURS}.transfer.plan.plan_files",
+        f"{OURS}.client.call",
+    }
+    assert knows("client") == {("client/bad.py", "hooks"), ("client/bad.py", "transfer")}
+
+
+DAG_PARSING = """
+import importlib, json, socket, sys
+
+import airflow.sdk, airflow.triggers.base, httpx, pendulum, tenacity
+import airflow.providers.common.compat.sdk
+
+def refused(*args, **kwargs):
+    raise AssertionError("a socket was opened")
+
+class Refused(socket.socket):
+    __init__ = refused
+
+socket.socket = Refused
+socket.create_connection = socket.getaddrinfo = refused
+before = set(sys.modules)
+for name in json.loads(sys.argv[1]):
+    importlib.import_module(name)
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+
+def dag_modules() -> list[str]:
+    return [
+        ".".join([OURS, *path.relative_to(PACKAGE).with_suffix("").parts])
+        for layer in ("operators", "sensors", "hooks", "triggers")
+        for path in modules(layer)
+        if path.stem != "__init__"
+    ]
+
+
+def test_parsing_a_dag_loads_nothing_heavy_and_opens_no_socket(tmp_path: Path) -> None:
+    names = dag_modules()
+    assert f"{OURS}.operators.orders" in names
+    done = subprocess.run(
+        [sys.executable, "-c", DAG_PARSING, json.dumps(names)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    added = set(json.loads(done.stdout.splitlines()[-1]))
+    assert set(names) <= added
+    heavy = {name for name in added for root in HEAVY if name == root or name.startswith(f"{root}.")}
+    assert heavy == set()
+
+
+@pytest.mark.parametrize("entrance", [OURS, f"{OURS}.sandbox", f"{OURS}.sandbox.pytest_plugin"])
+def test_light_entrances(entrance: str, tmp_path: Path) -> None:
+    """What entry points load at a start stays small; the plugin comes with every run of pytest."""
+    code = (
+        "import pytest, sys; before = set(sys.modules); import importlib; "
+        f"importlib.import_module({entrance!r}); print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    roots = {name.partition(".")[0] for name in done.stdout.split()}
+    assert roots <= {OURS}

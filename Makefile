@@ -1,0 +1,71 @@
+# Every target works from a clean clone with make and Python 3.10 or newer; what is needed goes into .venv and .tools.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# Bytecode off would double every import, and Airflow imports a lot; other environments are not ours.
+unexport PYTHONDONTWRITEBYTECODE VIRTUAL_ENV PYTHONPATH
+export UV_PROJECT_ENVIRONMENT := $(CURDIR)/.venv
+
+PYTHON ?= python3
+UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .tools/bin/uv)
+BIN := .venv/bin
+CLIENT_COVERAGE := 95
+
+.PHONY: help install install-demo demo demo-ui test test-fast test-integration test-cluster redis-server lint check format clean
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.tools/bin/uv:
+	$(PYTHON) -m venv .tools
+	echo '*' > .tools/.gitignore
+	.tools/bin/python -m pip install --quiet uv
+
+install: $(filter .tools/%,$(UV)) ## Install everything into .venv
+	$(UV) sync --locked --python $(PYTHON)
+
+install-demo: $(filter .tools/%,$(UV))
+	$(UV) sync --locked --python $(PYTHON) --inexact --no-default-groups --group demo
+
+demo: install-demo ## Order, wait for, download and verify a day of imagery in a real Airflow
+	$(BIN)/python -m demo.run
+
+demo-ui: install-demo ## The same, and leave Airflow open in the browser until Ctrl-C
+	$(BIN)/python -m demo.run --keep-open
+
+test: test-fast test-integration ## Run all tests that need no server but their own
+
+test-fast: install ## Run the tests without a real Airflow, with the client's coverage
+	$(BIN)/python -m pytest -n auto --dist loadscope -m "not integration and not cluster" --cov --cov-report=
+	$(BIN)/python -m coverage report --include='planet_provider/client/*' --fail-under=$(CLIENT_COVERAGE)
+
+test-integration: install ## Run the tests with a real Airflow
+	$(BIN)/python -m pytest -m integration
+
+test-cluster: install redis-server ## Run the tests with Redis, and many tasks in a real Airflow
+	$(BIN)/python -m pytest -m cluster
+
+redis-server: # By the system's package manager, where this user may
+	@command -v redis-server >/dev/null && exit; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server >/dev/null; \
+	elif [ "$$(id -u)" = 0 ] && command -v dnf >/dev/null; then dnf install -y -q redis; \
+	elif [ "$$(id -u)" = 0 ] && command -v apk >/dev/null; then apk add -q redis; \
+	elif command -v brew >/dev/null; then brew install --quiet redis; \
+	else echo "redis-server is missing: install it with the system's package manager" \
+		"(e.g. sudo apt-get install redis-server), then run this again." >&2; exit 1; fi
+
+lint: install ## Check format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+check: lint test ## Everything that must be green
+
+format: install ## Format, and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## Remove all that these targets made
+	rm -rf .venv .tools .demo .coverage* htmlcov dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

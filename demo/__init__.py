@@ -1,0 +1,1 @@
+"""Show and test the provider in a real, local Airflow. Not part of the wheel."""

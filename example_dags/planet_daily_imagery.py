@@ -1,0 +1,138 @@
+"""Every day: order the new imagery of an area, wait without a worker, download, verify, and compute NDVI.
+
+Copy it, draw your own `AOI`, and say where the imagery goes: the Airflow variable `planet_destination`.
+
+A run looks for the scenes of its day when the day is over, at midnight UTC. Scenes appear some hours after
+they were taken, a few only days later: to miss none, look further back, for example from
+`{{ data_interval_start.subtract(days=3) }}` to `{{ data_interval_end.subtract(days=3) }}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from airflow.sdk import DAG, ObjectStoragePath, get_current_context, task
+
+# airflow.sdk has the timetables from Airflow 3.2 on; this import works before, too.
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+from planet_provider.client import filters, order_tools
+from planet_provider.operators.checksum import PlanetValidateChecksumOperator
+from planet_provider.operators.orders import PlanetCreateOrderOperator, PlanetDownloadOrderOperator
+from planet_provider.operators.search import PlanetSearchOperator
+from planet_provider.sensors.orders import PlanetOrderSensor
+
+# San Francisco: longitude and latitude in degrees, counter-clockwise, closed.
+AOI = {
+    "type": "Polygon",
+    "coordinates": [
+        [[-122.54, 37.67], [-122.32, 37.67], [-122.32, 37.83], [-122.54, 37.83], [-122.54, 37.67]],
+    ],
+}
+# A folder that every worker sees, or any ObjectStoragePath, e.g. s3://aws_default@my-bucket/planet.
+DESTINATION = "{{ var.value.get('planet_destination', '/tmp/planet') }}/{{ data_interval_start | ds }}"
+IMAGE, MASK = "ortho_analytic_4b_sr", "ortho_udm2"
+# Small orders are delivered sooner, and one that fails doesn't hold up the others. Planet takes 500 in one.
+SCENES_PER_ORDER = 2
+
+with DAG(
+    dag_id="planet_daily_imagery",
+    doc_md=__doc__,
+    # Each run has a day as its data interval. A plain "@daily" would give it an empty one in Airflow 3.
+    schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
+    start_date=datetime(2024, 1, 1, tzinfo=timezone.utc),
+    catchup=False,
+    max_active_runs=2,
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
+    tags=["planet", "example"],
+) as dag:
+    search = PlanetSearchOperator(
+        task_id="search",
+        item_types=["PSScene"],
+        geometry=AOI,
+        search_filter=filters.and_filter(
+            filters.range_filter("cloud_cover", lte=0.3),
+            filters.asset_filter([IMAGE]),
+            filters.permission_filter(),
+            filters.std_quality_filter(),
+        ),
+        acquired_start="{{ data_interval_start }}",
+        acquired_end="{{ data_interval_end }}",
+        sort="acquired asc",  # the same scenes in the same order make the same batches again
+        batch_size=SCENES_PER_ORDER,
+        output_path=f"{DESTINATION}/scenes.geojson",
+    )
+
+    order = PlanetCreateOrderOperator.partial(
+        task_id="order",
+        name="daily-imagery {{ data_interval_start | ds }}",
+        product_bundle="analytic_sr_udm2",
+        tools=[order_tools.clip(AOI)],
+    ).expand(items=search.output)
+
+    wait = PlanetOrderSensor.partial(
+        task_id="wait",
+        deferrable=True,
+        poke_interval=15,
+        timeout=timedelta(hours=12).total_seconds(),
+    ).expand(order_id=order.output)
+
+    download = PlanetDownloadOrderOperator.partial(
+        task_id="download",
+        destination=DESTINATION,
+    ).expand(order_id=order.output)
+
+    checksum = PlanetValidateChecksumOperator.partial(
+        task_id="checksum",
+        checksum="sha256",
+    ).expand(path=download.output.map(lambda delivery: delivery["directory"]))
+
+    @task
+    def scenes(deliveries: Iterable[list[dict[str, Any]]]) -> list[dict[str, str]]:
+        """Pair each image with its usable data mask.
+
+        :param deliveries: The file records of each order.
+        :return: One ``{item_id, image, mask}`` a scene.
+        """
+        paths: dict[str, dict[str, str]] = {}
+        for files in deliveries:
+            for file in files:
+                if file["asset_type"] in (IMAGE, MASK):
+                    paths.setdefault(file["item_id"], {})[file["asset_type"]] = file["path"]
+        return [
+            {"item_id": item_id, "image": found[IMAGE], "mask": found[MASK]}
+            for item_id, found in sorted(paths.items())
+            if IMAGE in found and MASK in found
+        ]
+
+    @task(map_index_template="{{ item_id }}")
+    def ndvi(scene: dict[str, str]) -> dict[str, Any]:
+        """Compute statistics of the vegetation index, (NIR - red) / (NIR + red), over the clear pixels.
+
+        :param scene: From :func:`scenes`.
+        :return: ``{item_id, clear_pixels, mean, std, p10, median, p90}``; no statistics without clear pixels.
+        """
+        import numpy as np
+        import rasterio
+
+        get_current_context()["item_id"] = scene["item_id"]  # names the mapped task in the UI
+        with ObjectStoragePath(scene["image"]).open("rb") as file, rasterio.open(file) as image:
+            # Bands are blue, green, red and near infrared.
+            red, near_infrared = image.read([3, 4]).astype("float64")
+        with ObjectStoragePath(scene["mask"]).open("rb") as file, rasterio.open(file) as mask:
+            clear = mask.read(1) == 1
+        total = red + near_infrared
+        usable = clear & (total > 0)
+        result: dict[str, Any] = {"item_id": scene["item_id"], "clear_pixels": int(usable.sum())}
+        if not result["clear_pixels"]:
+            return result
+        index = (near_infrared - red)[usable] / total[usable]
+        p10, median, p90 = (round(float(value), 4) for value in np.percentile(index, [10, 50, 90]))
+        mean, std = round(float(index.mean()), 4), round(float(index.std()), 4)
+        return result | {"mean": mean, "std": std, "p10": p10, "median": median, "p90": p90}
+
+    statistics = ndvi.expand(scene=scenes(download.output["files"]))
+    wait >> download
+    checksum >> statistics

@@ -1,0 +1,32 @@
+"""One real Airflow for the session, in which every example DAG has run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from example_runs import EXAMPLES, SETTINGS, Finished, connection, run_all
+
+from demo.local_airflow import LocalAirflow
+from demo.metadata import Recorder
+from demo.processes import ended_by_signals
+from planet_provider.sandbox import run
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
+    """Run every example in a real Airflow against a sandbox."""
+    folder = tmp_path_factory.mktemp("airflow")
+    destination = folder / "imagery"
+    # In this process, so that tests know the very tokens and signatures that links had.
+    with ended_by_signals(), run(SETTINGS) as sandbox:
+        airflow = LocalAirflow(
+            folder / "home",
+            EXAMPLES,
+            connections={"planet_default": connection(sandbox)},
+            variables={"planet_destination": str(destination)},
+            extra_environment={"HOME": str(folder)},
+        )
+        with airflow, Recorder(airflow.metadata) as recorder:
+            day, days, runs = run_all(airflow)
+            yield Finished(sandbox, airflow, recorder.history, destination, day, days, runs)

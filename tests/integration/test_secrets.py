@@ -1,0 +1,48 @@
+"""No key, token or signed link is left anywhere by a full run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import leaks
+import pytest
+from example_runs import Finished
+
+from demo.metadata import History, TriggerRow
+
+pytestmark = pytest.mark.integration
+
+
+def test_nothing_is_left_by_full_runs(finished: Finished) -> None:
+    secrets = leaks.Secrets.of(finished.sandbox)
+    assert "token of a link" in secrets.values.values()
+    assert "Signature of a link" in secrets.values.values()
+    assert leaks.everywhere(secrets, finished.airflow, finished.history) == []
+
+
+def test_the_search_covers_logs_xcoms_triggers_and_templates(finished: Finished) -> None:
+    logs, components = finished.airflow.log_folders
+    assert len(list(logs.rglob("attempt=1.log"))) > 20
+    assert {path.stem for path in components.glob("*.log")} >= {"api-server", "scheduler", "triggerer"}
+    for table in ("xcom", "rendered_task_instance_fields", "task_instance", "log"):
+        [(rows,)] = finished.airflow.metadata.query(f"SELECT count(*) FROM {table}")
+        assert rows > 10, table
+    assert finished.history.triggers
+
+
+def test_the_files_delivered_hold_none(finished: Finished) -> None:
+    assert leaks.in_files(leaks.Secrets.of(finished.sandbox), [finished.destination]) == []
+
+
+@pytest.mark.parametrize("content", ["the key", "a link"])
+def test_the_search_finds_what_is_there(finished: Finished, tmp_path: Path, content: str) -> None:
+    """The other tests here could not fail if it didn't."""
+    secrets = leaks.Secrets.of(finished.sandbox)
+    texts = {
+        "the key": f"sent {finished.sandbox.api_key} to",
+        "a link": f"GET {finished.sandbox.url}/compute/ops/download/?token=eyJhbGciOiJIUzI1NiJ9.e30.x",
+    }
+    (tmp_path / "some.log").write_text(texts[content])
+    assert len(leaks.in_files(secrets, [tmp_path])) == 1
+    history = History(triggers={1: TriggerRow(1, "some.Trigger", texts[content], 1)})
+    assert len(leaks.in_history(secrets, history)) == 1

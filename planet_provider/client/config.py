@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from urllib.parse import SplitResult, urlsplit
 
-from planet_provider.client.ratelimit import Fallback, check_store_url
+from planet_provider.client.ratelimit import Fallback, account_of, check_store_url
 from planet_provider.client.redact import redact_url
 from planet_provider.exceptions import ConfigurationError, CredentialsError
 
@@ -74,7 +73,7 @@ class PlanetConfig:
     @property
     def account(self) -> str:
         """A hash that names whom Planet counts requests and orders by, without telling the credential."""
-        return hashlib.sha256(self.api_key.encode()).hexdigest()[:16]
+        return account_of(self.api_key)
 
     def __post_init__(self) -> None:
         if not self.api_key or self.api_key.strip() != self.api_key:

@@ -20,6 +20,7 @@ from planet_provider.exceptions import (
     OrderTimeoutError,
     OrderTooLargeError,
     PlanetError,
+    RateLimitQueueError,
     TriggerEventError,
 )
 from planet_provider.hooks.task_errors import task_errors
@@ -75,8 +76,8 @@ class PlanetCreateOrderOperator(PlanetOperator):
         footprints within the clip's area.
     :param wait_for_completion: Wait until the order has ended, and fail where it has not succeeded.
     :param deferrable: Wait in the triggerer, without a worker slot: for the order to end, and for a place
-        where Planet takes no more orders at the moment. By default what Airflow's setting
-        ``[operators] default_deferrable`` says.
+        where Planet takes no more orders at the moment, or the rate limit's queue is too long. By default
+        what Airflow's setting ``[operators] default_deferrable`` says.
     :param allow_partial: Whether ``partial`` is as good as ``success`` when waiting. What is missing is in
         the XCom ``order`` under ``missing``, as batches that ``items`` takes.
     :param cancel_on_kill: Cancel the order where this task is killed while it waits, unless a new try goes
@@ -229,10 +230,12 @@ class PlanetCreateOrderOperator(PlanetOperator):
         with self.hook.session() as session:
             try:
                 placed = self._place(context, session, request)
-            except OrderConcurrencyError:
+            except (OrderConcurrencyError, RateLimitQueueError) as error:
                 if not self.deferrable:
                     raise
-                self._defer(self._capacity_trigger(deadline), "execute_again", deadline)
+                self.log.info("%s", error)
+                queue_seconds = error.wait_seconds if isinstance(error, RateLimitQueueError) else None
+                self._defer(self._capacity_trigger(deadline, queue_seconds), "execute_again", deadline)
             order = summary(placed.order) | self._facts(placed)
             self.log.info(
                 "Order %s is %s: %s%s", placed.order_id, order["state"], ACCOUNT_PAGE, placed.order_id
@@ -318,9 +321,12 @@ class PlanetCreateOrderOperator(PlanetOperator):
     def _push(self, context: Context, order: dict[str, Any]) -> None:
         context["ti"].xcom_push(key="order", value=order)
 
-    def _capacity_trigger(self, deadline: float) -> PlanetTrigger:
+    def _capacity_trigger(self, deadline: float, queue_seconds: float | None) -> PlanetTrigger:
         return PlanetOrderCapacityTrigger(
-            planet_conn_id=self.planet_conn_id, poke_interval=self.poke_interval, deadline=deadline
+            planet_conn_id=self.planet_conn_id,
+            poke_interval=self.poke_interval,
+            deadline=deadline,
+            not_before=None if queue_seconds is None else time.time() + queue_seconds,
         )
 
     def _order_trigger(self, placed: PlacedOrder, deadline: float) -> PlanetTrigger:

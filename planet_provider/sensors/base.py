@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from planet_provider.client.session import PlanetSession
-from planet_provider.exceptions import InvalidInputError
+from planet_provider.exceptions import InvalidInputError, RateLimitQueueError
 from planet_provider.hooks.connection import DEFAULT_CONN_ID
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.hooks.task_errors import task_errors
@@ -94,8 +94,7 @@ class PlanetSensor(BaseSensorOperator):
     @task_errors()
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once, on a worker; defer where that is not enough, and wanted."""
-        with PlanetHook(self.planet_conn_id).session() as session:
-            found = self.look(session)
+        found = self._first_look() if self.deferrable else self._look()
         if found is None and self.deferrable:
             self.defer(
                 trigger=self.trigger(time.time() + self.timeout),
@@ -103,6 +102,18 @@ class PlanetSensor(BaseSensorOperator):
                 timeout=timedelta(seconds=self.timeout + DEFERRAL_GRACE_SECONDS),
             )
         return PokeReturnValue(is_done=found is not None, xcom_value=found)
+
+    def _look(self) -> dict[str, Any] | None:
+        with PlanetHook(self.planet_conn_id).session() as session:
+            return self.look(session)
+
+    def _first_look(self) -> dict[str, Any] | None:
+        try:
+            return self._look()
+        except RateLimitQueueError as error:
+            # The triggerer can wait for a slot without a worker's.
+            self.log.info("%s", error)
+            return None
 
     @task_errors()
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -23,10 +23,15 @@ class PlanetOrderCapacityTrigger(PlanetTrigger):
     :param planet_conn_id: Airflow connection of type ``planet``.
     :param poke_interval: Seconds between two looks; > 0.
     :param deadline: UTC, as seconds since the epoch, after which the wait has timed out.
+    :param not_before: UTC, as seconds since the epoch, when the rate limit's queue will be short enough; then
+        the wait is for that alone.
     """
 
-    def __init__(self, *, planet_conn_id: str, poke_interval: float, deadline: float) -> None:
+    def __init__(
+        self, *, planet_conn_id: str, poke_interval: float, deadline: float, not_before: float | None = None
+    ) -> None:
         super().__init__(planet_conn_id=planet_conn_id, poke_interval=poke_interval, deadline=deadline)
+        self.not_before = not_before
         self._most: int | None = None
         self._since = time.monotonic()
 
@@ -34,8 +39,15 @@ class PlanetOrderCapacityTrigger(PlanetTrigger):
         """Return nothing: the wait is for the account, not for one order."""
         return {}
 
+    def settings(self) -> dict[str, Any]:
+        """Return what else it takes to make this trigger again."""
+        return super().settings() | {"not_before": self.not_before}
+
     async def look(self, session: AsyncPlanetSession) -> dict[str, Any] | None:
-        """Count the active orders."""
+        """Count the active orders, or look at the clock."""
+        if self.not_before is not None:
+            due = time.time() >= self.not_before
+            return done_event(capacity={"deadline": self.deadline}) if due else None
         active = active_orders(await session.send(orders.stats()))
         if self._most is None:
             self.log.info(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planet_provider.client.ratelimit.limiter import RateLimiter
+from planet_provider.client.ratelimit.limiter import RateLimiter, account_of
 from planet_provider.client.ratelimit.memory import MemoryStore
 from planet_provider.client.ratelimit.open import Fallback, check_store_url, open_store
 from planet_provider.client.ratelimit.store import RateStore, Reservation
@@ -13,6 +13,7 @@ __all__ = [
     "RateLimiter",
     "RateStore",
     "Reservation",
+    "account_of",
     "check_store_url",
     "open_store",
 ]

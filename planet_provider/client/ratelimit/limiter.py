@@ -19,6 +19,11 @@ EARLY_SECONDS = 0.001
 LOOK_AGAIN_SECONDS = 10.0
 
 
+def account_of(credential: str) -> str:
+    """Name whom Planet counts requests and orders by, without telling the credential."""
+    return hashlib.sha256(credential.encode()).hexdigest()[:16]
+
+
 class RateLimiter:
     """Tell callers how long to wait. It never sleeps itself, so it serves threads and event loops.
 
@@ -32,7 +37,7 @@ class RateLimiter:
         self, store: RateStore, credential: str, rates: Mapping[str, float], max_queue_seconds: float
     ) -> None:
         self._store = store
-        self._account = hashlib.sha256(credential.encode()).hexdigest()[:16]
+        self._account = account_of(credential)
         self._rates = rates
         self._max_queue_seconds = max_queue_seconds
 

@@ -21,6 +21,9 @@ from planet_provider.triggers.orders import PlanetOrderTrigger
 TRIGGERS = 50
 LONGEST_STEP = 0.05
 
+#: Rounds in which the machine may be busy with something else.
+ROUNDS = 20
+
 
 @pytest.fixture
 def sandbox_elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -68,4 +71,7 @@ async def longest_step() -> float:
 async def test_many_triggers_leave_the_loop_free() -> None:
     await first_event(trigger())  # imports and certificates are loaded once
     # What blocks the loop does so in every round; what else the machine does, not in all.
-    assert min([await longest_step() for _ in range(5)]) < LONGEST_STEP
+    steps: list[float] = []
+    while len(steps) < ROUNDS and min(steps, default=1.0) >= LONGEST_STEP:
+        steps.append(await longest_step())
+    assert min(steps) < LONGEST_STEP

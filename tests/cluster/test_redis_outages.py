@@ -1,0 +1,190 @@
+"""Redis goes away, comes back, forgets, hangs and dawdles while four processes take slots."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from benchmarks.redis_server import RedisServer
+from planet_provider.client.ratelimit import RateLimiter, fallback, open_store
+from planet_provider.client.redis_url import redis_client
+from planet_provider.exceptions import RateLimitStoreError
+from ratelimit_support import CREDENTIAL, RATE_CLASS, Record, densest, processes, take_for
+
+pytestmark = pytest.mark.cluster
+
+RATE = 20.0
+SHARE = 0.1
+PROCESSES = 4
+
+
+class Outage(NamedTuple):
+    """Due times of all grants, in seconds from the start."""
+
+    times: list[float]
+
+    def between(self, start: float, end: float) -> int:
+        return sum(start <= at < end for at in self.times)
+
+
+def limiter(url: str) -> RateLimiter:
+    return RateLimiter(open_store(url, SHARE), CREDENTIAL, {RATE_CLASS: RATE}, 60.0)
+
+
+def run(tmp_path: Path, url: str, seconds: float, meddle: Callable[[float], None]) -> Outage:
+    """Take slots in several processes while something is done to Redis."""
+    record = Record(tmp_path / "grants")
+    started = time.monotonic()
+    with processes(PROCESSES, lambda number: take_for(limiter(url), seconds, record, number)):
+        meddle(started)
+    return Outage([grant.due - started for grant in record.grants()])
+
+
+def sleep_until(at: float) -> None:
+    time.sleep(max(0.0, at - time.monotonic()))
+
+
+@pytest.fixture(autouse=True)
+def retried_each_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fallback, "RETRY_SECONDS", 1.0)
+
+
+def test_stopped_and_started_again(redis: RedisServer, tmp_path: Path) -> None:
+    def meddle(started: float) -> None:
+        sleep_until(started + 2)
+        redis.kill()
+        sleep_until(started + 6)
+        redis.start()
+
+    outage = run(tmp_path, redis.url, 12.0, meddle)
+    share = RATE * SHARE
+    assert 0 < outage.between(2.5, 6) <= share * 3.5 + 1
+    assert densest(outage.times) <= RATE + 1 + share
+    assert outage.between(0, 2) >= 2 * RATE * 0.9
+    assert outage.between(9, 12) >= 3 * RATE * 0.9
+
+
+def test_flushed(redis: RedisServer, tmp_path: Path) -> None:
+    def meddle(started: float) -> None:
+        client = redis_client(redis.url)
+        for second in (1.5, 2.5, 3.5):
+            sleep_until(started + second)
+            client.flushall()
+
+    outage = run(tmp_path, redis.url, 5.0, meddle)
+    # Where the line starts anew, one slot more may fall into a second.
+    assert densest(outage.times) <= RATE + 2
+    assert len(outage.times) >= 5 * RATE * 0.9
+
+
+def test_hanging_then_going_on(redis: RedisServer, tmp_path: Path) -> None:
+    def meddle(started: float) -> None:
+        sleep_until(started + 2)
+        redis.freeze()
+        sleep_until(started + 7)
+        redis.thaw()
+
+    outage = run(tmp_path, redis.url, 13.0, meddle)
+    share = RATE * SHARE
+    assert densest(outage.times) <= RATE + 1 + share
+    assert 0 < outage.between(2.5, 7) <= share * 4.5 + 1
+    assert outage.between(10, 13) >= 3 * RATE * 0.9
+
+
+@pytest.mark.parametrize("delay", [(0.2, 0.2), (0.0, 0.2)], ids=["constant", "varying"])
+def test_slow(redis: RedisServer, tmp_path: Path, delay: tuple[float, float]) -> None:
+    with SlowProxy(redis.port) as proxy:
+        url = f"redis://127.0.0.1:{proxy.port}/0"
+
+        def meddle(started: float) -> None:
+            sleep_until(started + 2)
+            proxy.delay = delay
+            sleep_until(started + 6)
+            proxy.delay = (0.0, 0.0)
+
+        outage = run(tmp_path, url, 9.0, meddle)
+    # A late answer makes a late request: what a window loses, the next may get on top.
+    late = RATE * max(delay)
+    assert densest(outage.times) <= RATE + 1 + late
+    assert outage.between(7, 9) >= 2 * RATE * 0.9
+
+
+async def test_a_hanging_redis_does_not_block_the_event_loop(redis: RedisServer) -> None:
+    limits = limiter(redis.url)
+    stalls: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.01)
+            stalls.append(time.monotonic() - before - 0.01)
+
+    async def take_one() -> None:
+        async for seconds in limits.awaits(RATE_CLASS):
+            await asyncio.sleep(seconds)
+
+    await take_one()
+    redis.freeze()
+    watching = asyncio.create_task(watch())
+    started = time.monotonic()
+    await asyncio.wait_for(take_one(), 10.0)
+    assert 1.0 < time.monotonic() - started < 5.0
+    await asyncio.wait_for(asyncio.gather(*(take_one() for _ in range(3))), 10.0)
+    redis.thaw()
+    watching.cancel()
+    assert max(stalls) < 0.3
+
+
+def test_with_fail_the_error_comes_soon_and_goes_when_redis_is_back(redis: RedisServer) -> None:
+    store = open_store(redis.url, "fail")
+    store.reserve("key", 0.1, 60.0)
+    redis.kill()
+    started = time.monotonic()
+    with pytest.raises(RateLimitStoreError, match=r"127\.0\.0\.1"):
+        store.reserve("key", 0.1, 60.0)
+    assert time.monotonic() - started < 1.0
+    redis.start()
+    assert store.reserve("key", 0.1, 60.0).wait_seconds == 0
+
+
+class SlowProxy:
+    """Passes bytes on to a port, and answers back after a delay.
+
+    :param target: Port on loopback.
+    """
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self.delay = (0.0, 0.0)
+        self.port = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def __enter__(self) -> SlowProxy:
+        self._thread.start()
+        serving = asyncio.start_server(self._serve, "127.0.0.1", 0)
+        server = asyncio.run_coroutine_threadsafe(serving, self._loop).result()
+        self.port = server.sockets[0].getsockname()[1]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream, downstream = await asyncio.open_connection("127.0.0.1", self._target)
+        await asyncio.gather(self._pass(reader, downstream, False), self._pass(upstream, writer, True))
+
+    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, late: bool) -> None:
+        while data := await source.read(65536):
+            if late:
+                await asyncio.sleep(random.uniform(*self.delay))
+            sink.write(data)
+        sink.close()

@@ -1,0 +1,166 @@
+"""The store in Redis, in a healthy cluster."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import redis as redis_py
+
+from benchmarks.redis_server import RedisServer
+from planet_provider.client.ratelimit import RateLimiter, open_store
+from planet_provider.client.ratelimit.redis_store import RedisStore
+from planet_provider.client.ratelimit.slots import MIN_SPEED, Slots
+from planet_provider.client.redis_url import redis_client
+from planet_provider.exceptions import RateLimitStoreError
+from ratelimit_support import CREDENTIAL, RATE_CLASS, Record, densest, processes, take, take_for
+
+pytestmark = pytest.mark.cluster
+
+KEY = "planet-rate-limit:key"
+FIELDS = ("position", "next_slot", "speed", "pause", "since_cut")
+
+
+@pytest.fixture
+def client(redis: RedisServer) -> redis_py.Redis:
+    return redis_client(redis.url)
+
+
+@pytest.fixture
+def store(redis: RedisServer, client: redis_py.Redis) -> RedisStore:
+    return RedisStore(client, redis.url)
+
+
+def seconds_of(client: redis_py.Redis) -> float:
+    whole, micro = client.time()
+    return float(whole + micro / 1e6)
+
+
+def plant(client: redis_py.Redis, slots: Slots, age: float) -> None:
+    """Write a state as if the latest look had been some seconds ago."""
+    values = {name: repr(getattr(slots, name)) for name in FIELDS}
+    client.hset(KEY, mapping={"epoch": "planted", "looked": repr(seconds_of(client) - age), **values})
+
+
+def assert_same(client: redis_py.Redis, slots: Slots) -> None:
+    found = client.hgetall(KEY)
+    for name in FIELDS:
+        assert float(found[name]) == pytest.approx(getattr(slots, name), abs=0.02), name
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_server_computes_what_the_policy_says(
+    store: RedisStore, client: redis_py.Redis, seed: int
+) -> None:
+    chance = random.Random(seed)
+    for _ in range(10):
+        position = chance.uniform(0, 1e5)
+        slots = Slots(
+            position=position,
+            next_slot=position + chance.uniform(-5, 60),
+            speed=chance.choice([1.0, chance.uniform(MIN_SPEED, 1)]),
+            pause=chance.choice([0.0, chance.uniform(0, 60)]),
+            since_cut=chance.uniform(0, 300),
+        )
+        age = chance.choice([0.0, chance.uniform(0, 100)])
+        plant(client, slots, age)
+        slots.advance(age)
+        operation = chance.choice(["reserve", "reserve", "until", "hold"])
+        if operation == "reserve":
+            longest = chance.choice([600.0, chance.uniform(0, 60)])
+            got = store.reserve("key", 0.5, longest)
+            slot, wait = slots.reserve(0.5, longest)
+            # Beyond the bound by less than what passed meanwhile: either is right.
+            if abs(wait - longest) > 0.3:
+                assert got.slot == pytest.approx(slot, abs=0.02)
+                assert got.wait_seconds == pytest.approx(wait, abs=0.3)
+                assert_same(client, slots)
+        elif operation == "until":
+            mark = slots.position + chance.uniform(-5, 60)
+            reservation = type(store.reserve("other", 1, 1))(0.0, mark, "planted")
+            assert store.until("key", reservation) == pytest.approx(slots.until(mark), abs=0.3)
+        else:
+            asked, since = chance.choice([None, chance.uniform(0, 5000)]), chance.uniform(0, 300)
+            store.hold("key", asked, since)
+            slots.hold(asked, since)
+            assert_same(client, slots)
+
+
+def test_each_look_is_one_round_trip_and_its_key_expires(store: RedisStore, client: redis_py.Redis) -> None:
+    store.reserve("key", 0.5, 60)
+    client.config_resetstat()
+    for _ in range(10):
+        slot = store.reserve("key", 0.5, 60)
+        store.until("key", slot)
+    calls = {name: int(stats["calls"]) for name, stats in client.info("commandstats").items()}
+    assert calls["cmdstat_evalsha"] == 20
+    assert not {"cmdstat_eval", "cmdstat_script|load", "cmdstat_get"} & calls.keys()
+    assert 240 <= client.ttl(KEY) <= 260
+
+
+def test_a_key_that_expired_or_was_flushed_voids_its_slots(store: RedisStore, client: redis_py.Redis) -> None:
+    slot = store.reserve("key", 0.5, 60)
+    assert store.until("key", slot) is not None
+    client.flushall()
+    assert store.until("key", slot) is None
+    client.script_flush()
+    assert store.reserve("key", 0.5, 60).wait_seconds <= 0.5
+
+
+def test_the_credential_is_in_no_key(redis: RedisServer, client: redis_py.Redis) -> None:
+    take(RateLimiter(open_store(redis.url, 0.1), CREDENTIAL, {RATE_CLASS: 1.0}, 60.0))
+    (key,) = client.keys("*")
+    assert CREDENTIAL not in key
+    assert key.endswith(RATE_CLASS)
+
+
+def test_a_wrong_password_is_named_without_showing_it(redis: RedisServer) -> None:
+    url = redis.url.replace("redis://", "redis://user:sesame@")
+    with pytest.raises(RateLimitStoreError) as caught:
+        open_store(url, "fail").reserve("key", 1.0, 60.0)
+    assert "sesame" not in str(caught.value)
+    assert "127.0.0.1" in str(caught.value)
+
+
+@pytest.mark.parametrize("step", [-10.0, 10.0])
+def test_hosts_whose_clocks_differ_get_their_turn(
+    redis: RedisServer, tmp_path: Path, step: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Record(tmp_path / "grants")
+    rate = 20.0
+    wall = time.time
+
+    def work(number: int) -> None:
+        if number == 0:
+            monkeypatch.setattr(time, "time", lambda: wall() + step)
+        limits = RateLimiter(open_store(redis.url, "fail"), CREDENTIAL, {RATE_CLASS: rate}, 60.0)
+        take_for(limits, 4.0, record, number)
+
+    with processes(4, work):
+        pass
+    grants = record.grants()
+    assert densest([grant.due for grant in grants]) <= rate + 1
+    shares = Counter(grant.caller for grant in grants)
+    assert max(shares.values()) - min(shares.values()) <= 0.15 * len(grants) / 4
+    assert len(grants) >= 4.0 * rate * 0.9
+
+
+def test_200_processes_start_at_once(redis: RedisServer, tmp_path: Path) -> None:
+    record = Record(tmp_path / "grants")
+    # As the client does, 5 % below the limit: 200 starting processes are late by more than their slots.
+    limit, rate, start = 100, 95.0, time.monotonic() + 3.0
+
+    def work(number: int) -> None:
+        limits = RateLimiter(open_store(redis.url, "fail"), CREDENTIAL, {RATE_CLASS: rate}, 60.0)
+        time.sleep(max(0.0, start - time.monotonic()))
+        for _ in range(2):
+            record.add(take(limits), number)
+
+    with processes(200, work):
+        pass
+    grants = record.grants()
+    assert Counter(grant.caller for grant in grants) == dict.fromkeys(range(200), 2)
+    assert densest([grant.due for grant in grants]) <= limit + 1

@@ -1,0 +1,88 @@
+"""A 429 is everybody's."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+
+from client_support import ANY, config_of
+from planet_provider.client import data, orders
+from planet_provider.client.config import PlanetConfig
+from planet_provider.client.session import AsyncPlanetSession, PlanetSession
+from planet_provider.sandbox import Fault, Sandbox
+from ratelimit_support import processes
+
+RATE = 50.0
+
+
+def settings(folder: Path) -> dict[str, object]:
+    return {
+        "rate_limit_store": (folder / "slots").as_uri(),
+        "rate_limits": {"orders.stats": RATE, "data.other": RATE},
+    }
+
+
+def refused(headers: dict[str, str]) -> Fault:
+    return Fault(kind="status", path=r"/stats", status=429, headers=headers, times=1)
+
+
+@pytest.mark.planet_sandbox(rate_limits=False)
+@pytest.mark.parametrize("form", ["seconds", "date", "none"])
+async def test_all_sessions_of_the_machine_pause_and_only_for_that_class(
+    planet_sandbox: Sandbox, tmp_path: Path, form: str
+) -> None:
+    date = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=3), usegmt=True)
+    header = {"seconds": {"Retry-After": "2"}, "date": {"Retry-After": date}, "none": {}}[form]
+    least = {"seconds": 2.0, "date": 1.5, "none": 0.9}[form]
+    planet_sandbox.faults.add(refused(header))
+    config = config_of(planet_sandbox, **settings(tmp_path))
+
+    def refused_first() -> None:
+        with PlanetSession(config) as session:
+            session.send(orders.stats())
+
+    first = asyncio.create_task(asyncio.to_thread(refused_first))
+    while 429 not in [request.status for request in planet_sandbox.requests]:
+        await asyncio.sleep(0.005)
+    await asyncio.sleep(0.1)
+    async with AsyncPlanetSession(config) as session:
+        started = time.monotonic()
+        await session.send(data.quick_search(["PSScene"], ANY))
+        assert time.monotonic() - started < 0.8
+        await asyncio.gather(*(session.send(orders.stats()) for _ in range(5)))
+    await first
+    times = [request.at for request in planet_sandbox.requests if "/stats/" in request.path]
+    assert len(times) == 7
+    assert times[1] - times[0] >= least
+    assert times[1] - times[0] < least + 3.0
+    # Half the rate, easing back: at least 1 / RATE between two, and on average nearly twice that.
+    assert times[-1] - times[1] > 1.5 * 5 / RATE
+
+
+def test_eight_processes_are_never_refused(planet_sandbox: Sandbox, tmp_path: Path) -> None:
+    """The documented limits hold in the sandbox: each process alone could exceed them."""
+    config = PlanetConfig(
+        api_key=planet_sandbox.api_key,
+        base_url=planet_sandbox.url,
+        rate_limit_store=(tmp_path / "slots").as_uri(),
+    )
+
+    def work(_: int) -> None:
+        end = time.monotonic() + 4.0
+        with PlanetSession(config) as session:
+            while time.monotonic() < end:
+                session.send(orders.stats())
+                session.send(data.quick_search(["PSScene"], ANY, page_size=1))
+
+    with processes(8, work):
+        pass
+    answers = Counter(request.status for request in planet_sandbox.requests)
+    assert set(answers) == {200}
+    # orders.stats is the slower of both, at 95 % of 5/s.
+    assert answers[200] >= 2 * 4.0 * 5 * 0.95 * 0.9

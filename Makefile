@@ -11,7 +11,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .tools/bin/u
 BIN := .venv/bin
 CLIENT_COVERAGE := 95
 
-.PHONY: help install install-demo demo demo-ui test test-fast test-integration test-cluster redis-server lint check format clean
+.PHONY: help install install-demo demo demo-ui test test-fast test-integration test-soak test-cluster redis-server lint check format clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,11 +36,15 @@ demo-ui: install-demo ## The same, and leave Airflow open in the browser until C
 test: test-fast test-integration ## Run all tests that need no server but their own
 
 test-fast: install ## Run the tests without a real Airflow, with the client's coverage
-	$(BIN)/python -m pytest -n auto --dist loadscope -m "not integration and not cluster" --cov --cov-report=
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not integration and not cluster and not soak" --cov --cov-report=
 	$(BIN)/python -m coverage report --include='planet_provider/client/*' --fail-under=$(CLIENT_COVERAGE)
 
 test-integration: install ## Run the tests with a real Airflow
-	$(BIN)/python -m pytest -m integration
+	$(BIN)/python -m pytest -m "integration and not soak"
+
+test-soak: install ## Run the tests that take minutes: every way to lose an answer, many processes, restarts
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "soak and not integration"
+	$(BIN)/python -m pytest -m "soak and integration"
 
 test-cluster: install redis-server ## Run the tests with Redis, and many tasks in a real Airflow
 	$(BIN)/python -m pytest -m cluster

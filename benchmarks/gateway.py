@@ -46,6 +46,7 @@ class Gateway:
     :param late_seconds: Seconds of ``delay``.
     :param hold_seconds: Seconds between what becomes of a POST with a mishap and its answer.
     :param lists_fail: Lists by names that contain this answer 503, once orders of that name were sent.
+    :param list_seconds: Seconds that a list of orders takes.
     :param sent: How often each name was sent.
     :param settled: POSTs of which it is decided what becomes of them.
     """
@@ -55,6 +56,7 @@ class Gateway:
     late_seconds: float = 1.0
     hold_seconds: float = 0.0
     lists_fail: str | None = None
+    list_seconds: float = 0.0
     sent: Counter[str] = field(default_factory=Counter)
     requests: int = 0
     settled: int = 0
@@ -68,7 +70,9 @@ class Gateway:
             listed = request.query.get("name", "") if request.path == _CREATE else ""
             if self.lists_fail is not None and self.lists_fail in listed and self.sent[listed]:
                 return web.json_response({"message": "no list now"}, status=503)
-            return await self._handed_on(request, body)
+            answer = await self._handed_on(request, body)
+            await asyncio.sleep(self.list_seconds if listed else 0.0)
+            return answer
         name = json.loads(body)["name"]
         mishap = self.choose(name, self.sent[name])
         self.sent[name] += 1

@@ -21,9 +21,10 @@ from demo.processes import ended_by_signals
 from planet_provider.sandbox import Sandbox, SandboxConfig, run
 from planet_provider.sandbox.bundles import choose
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.soak]
 
-LAG_SECONDS = 2.0
+#: Longer than a killed task takes to be tried again.
+LAG_SECONDS = 8.0
 #: An order stays queued, and can be cancelled, until the clock is moved on.
 QUEUED_SECONDS = 10_000.0
 HANGING = ("killed", "restarted")
@@ -45,12 +46,12 @@ COURSES = {
     "failed_deferred": WAIT | {"deferrable": True},
     "triggerer_killed": WAIT | {"deferrable": True},
     "failed_running": WAIT | {"deferrable": False, "retries": 0},
-    "retried": {},
+    "retried": {"retries": 50},
     "killed": {},
     "restarted": {},
 }
 COMMON = {
-    "task_id": "order", "product_bundle": "visual", "patience": 4.0, "poke_interval": 2.0, "retries": 2,
+    "task_id": "order", "product_bundle": "visual", "patience": 10.0, "poke_interval": 2.0, "retries": 2,
     "retry_delay": timedelta(seconds=1),
 }
 for course, settings in COURSES.items():
@@ -178,7 +179,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             scene = Scene(airflow, sandbox, between)
             between.lists_fail = "retried"
             for course in COURSES:
-                if course not in {"restarted", "triggerer_killed"}:
+                if course not in {*HANGING, "triggerer_killed"}:
                     scene.start(course)
             yield scene
 
@@ -236,6 +237,7 @@ def test_retried_by_airflow(scene: Scene) -> None:
 
 
 def test_worker_killed_between_post_and_answer(scene: Scene) -> None:
+    scene.start("killed")
     scene.wait(lambda: bool(scene.orders("killed")), "the order was not placed")
     _, number, pid = scene.task("killed")
     assert number == 1

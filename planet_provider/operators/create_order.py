@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.providers.common.compat.sdk import conf
 from airflow.sdk.log import mask_secret
 
 from planet_provider.client import checks, order_delivery, order_request, orders
@@ -30,7 +29,7 @@ from planet_provider.operators.batches import read_batch
 from planet_provider.ordering.estimate import Estimate, check_size, estimate
 from planet_provider.ordering.outcome import ACCOUNT_PAGE, check_outcome, is_reached, summary
 from planet_provider.ordering.place import PATIENCE_SECONDS, PlacedOrder, place_order
-from planet_provider.triggers.base import PlanetTrigger
+from planet_provider.triggers.base import PlanetTrigger, deferral_timeout, is_deferrable
 from planet_provider.triggers.capacity import PlanetOrderCapacityTrigger
 from planet_provider.triggers.events import read_event
 from planet_provider.triggers.orders import PlanetOrderTrigger
@@ -40,9 +39,6 @@ if TYPE_CHECKING:
 
 #: Seconds to wait for an order by default. Planet aims at less than 24 hours.
 DEFAULT_TIMEOUT_SECONDS = 24 * 60 * 60.0
-
-#: Seconds that Airflow's own limit on a deferral lies behind the trigger's, which says more.
-_DEFERRAL_GRACE_SECONDS = 60.0
 
 _PLACEHOLDER = re.compile(r"(?<!\{% raw %\})\{\{\s*(?:name|order_id)\s*\}\}")
 
@@ -157,11 +153,7 @@ class PlanetCreateOrderOperator(PlanetOperator):
         self.max_items = max_items
         self.max_area_km2 = max_area_km2
         self.wait_for_completion = wait_for_completion
-        self.deferrable = (
-            conf.getboolean("operators", "default_deferrable", fallback=False)
-            if deferrable is None
-            else deferrable
-        )
+        self.deferrable = is_deferrable(deferrable)
         self.allow_partial = allow_partial
         self.cancel_on_kill = cancel_on_kill
         self.patience = patience
@@ -340,8 +332,7 @@ class PlanetCreateOrderOperator(PlanetOperator):
         )
 
     def _defer(self, trigger: PlanetTrigger, method_name: str, deadline: float) -> None:
-        seconds = max(0.0, deadline - time.time()) + _DEFERRAL_GRACE_SECONDS
-        self.defer(trigger=trigger, method_name=method_name, timeout=timedelta(seconds=seconds))
+        self.defer(trigger=trigger, method_name=method_name, timeout=deferral_timeout(deadline))
 
     def _wait(self, session: PlanetSession, order_id: str, deadline: float) -> dict[str, Any]:
         while True:

@@ -11,7 +11,6 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     BaseSensorOperator,
     PokeReturnValue,
-    conf,
 )
 
 from planet_provider.client.session import PlanetSession
@@ -19,14 +18,11 @@ from planet_provider.exceptions import InvalidInputError, RateLimitQueueError
 from planet_provider.hooks.connection import DEFAULT_CONN_ID
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.hooks.task_errors import task_errors
-from planet_provider.triggers.base import PlanetTrigger
+from planet_provider.triggers.base import PlanetTrigger, deferral_timeout, is_deferrable
 from planet_provider.triggers.events import read_event
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-#: Seconds that Airflow's own limit on a deferral lies behind the trigger's, which says more.
-DEFERRAL_GRACE_SECONDS = 60.0
 
 
 class PlanetSensor(BaseSensorOperator):
@@ -52,11 +48,7 @@ class PlanetSensor(BaseSensorOperator):
         kwargs.setdefault("multiple_outputs", True)
         super().__init__(poke_interval=poke_interval, **kwargs)
         self.planet_conn_id = planet_conn_id
-        self.deferrable = (
-            conf.getboolean("operators", "default_deferrable", fallback=False)
-            if deferrable is None
-            else deferrable
-        )
+        self.deferrable = is_deferrable(deferrable)
         if self.poke_interval <= 0:
             raise InvalidInputError("poke_interval", poke_interval, "must be more than 0 seconds.")
 
@@ -96,10 +88,11 @@ class PlanetSensor(BaseSensorOperator):
         """Look once, on a worker; defer where that is not enough, and wanted."""
         found = self._first_look() if self.deferrable else self._look()
         if found is None and self.deferrable:
+            deadline = time.time() + self.timeout
             self.defer(
-                trigger=self.trigger(time.time() + self.timeout),
+                trigger=self.trigger(deadline),
                 method_name="execute_complete",
-                timeout=timedelta(seconds=self.timeout + DEFERRAL_GRACE_SECONDS),
+                timeout=deferral_timeout(deadline),
             )
         return PokeReturnValue(is_done=found is not None, xcom_value=found)
 

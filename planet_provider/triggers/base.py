@@ -7,8 +7,10 @@ import random
 import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
+from airflow.providers.common.compat.sdk import conf
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from planet_provider.client.session import AsyncPlanetSession
@@ -18,6 +20,24 @@ from planet_provider.triggers.events import error_event, timeout_event
 
 #: Longest wait between two looks while Planet answers with errors, in multiples of ``poke_interval``.
 _MAX_BACKOFF = 8
+
+#: Seconds that Airflow's own limit on a deferral lies behind the trigger's, which says more.
+_DEFERRAL_GRACE_SECONDS = 60.0
+
+
+def is_deferrable(deferrable: bool | None) -> bool:
+    """Return what a task was told, or else Airflow's setting ``[operators] default_deferrable``."""
+    if deferrable is None:
+        return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
+    return deferrable
+
+
+def deferral_timeout(deadline: float) -> timedelta:
+    """Return Airflow's own limit for a deferral.
+
+    :param deadline: The trigger's, UTC, as seconds since the epoch.
+    """
+    return timedelta(seconds=max(0.0, deadline - time.time()) + _DEFERRAL_GRACE_SECONDS)
 
 
 class PlanetTrigger(BaseTrigger):

@@ -86,7 +86,7 @@ class PlanetSensor(BaseSensorOperator):
     @task_errors()
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once, on a worker; defer where that is not enough, and wanted."""
-        found = self._first_look() if self.deferrable else self._look()
+        found = self._look()
         if found is None and self.deferrable:
             deadline = time.time() + self.timeout
             self.defer(
@@ -97,13 +97,12 @@ class PlanetSensor(BaseSensorOperator):
         return PokeReturnValue(is_done=found is not None, xcom_value=found)
 
     def _look(self) -> dict[str, Any] | None:
-        with PlanetHook(self.planet_conn_id).session() as session:
-            return self.look(session)
-
-    def _first_look(self) -> dict[str, Any] | None:
         try:
-            return self._look()
+            with PlanetHook(self.planet_conn_id).session() as session:
+                return self.look(session)
         except RateLimitQueueError as error:
+            if not self.deferrable:
+                raise
             # The triggerer can wait for a slot without a worker's.
             self.log.info("%s", error)
             return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -65,12 +64,7 @@ class Ours:
         """Return what takes a slot that is free, without sending anything."""
         store = open_store(self._config.rate_limit_store, "fail")
         limiter = RateLimiter(store, _KEY, {"data.other": 1e9}, 600.0)
-
-        def acquire() -> None:
-            for seconds in limiter.waits("data.other"):
-                time.sleep(seconds)
-
-        return acquire
+        return lambda: limiter.acquire("data.other")
 
 
 def _call(caller: str) -> Call[None]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypedDict
 
 import tenacity
@@ -47,20 +49,40 @@ def is_repeatable(error: BaseException, *, repeatable: bool) -> bool:
     return isinstance(error, RateLimitError)
 
 
-def retry_options(config: PlanetConfig, label: str, *, repeatable: bool) -> RetryOptions:
+class QueueTime:
+    """What a request spent in the queue of the rate limit: that is no sign of trouble, so no retrying.
+
+    :ivar seconds: In all attempts so far.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count the seconds of a block."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds += time.monotonic() - started
+
+
+def retry_options(config: PlanetConfig, label: str, queued: QueueTime, *, repeatable: bool) -> RetryOptions:
     """Build the policy for one request.
 
     Bounded in attempts and in seconds: where the next attempt would come too late, the last error is raised
     at once instead of after a sleep.
 
     :param label: Method and path, for the log.
+    :param queued: What does not count as retrying.
     :param repeatable: See :func:`is_repeatable`.
     """
     return {
         "retry": tenacity.retry_if_exception(lambda error: is_repeatable(error, repeatable=repeatable)),
         "wait": _Wait(config.backoff_seconds),
         "stop": tenacity.stop_after_attempt(config.max_attempts)
-        | tenacity.stop_before_delay(config.max_retry_seconds),
+        | _StopBeforeDelay(config.max_retry_seconds, queued),
         "before_sleep": _LogRetry(label, config.max_attempts),
         "reraise": True,
     }
@@ -68,6 +90,18 @@ def retry_options(config: PlanetConfig, label: str, *, repeatable: bool) -> Retr
 
 def _failure(state: tenacity.RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome is not None else None
+
+
+class _StopBeforeDelay(tenacity.stop_before_delay):
+    """Stop where the next attempt would come too late, apart from what the queue took."""
+
+    def __init__(self, max_delay: float, queued: QueueTime) -> None:
+        super().__init__(max_delay)
+        self._queued = queued
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
+        elapsed = retry_state.seconds_since_start or 0.0
+        return elapsed - self._queued.seconds + retry_state.upcoming_sleep >= self.max_delay
 
 
 class _Wait(wait_base):

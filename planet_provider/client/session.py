@@ -26,7 +26,7 @@ from planet_provider.client.paging import Pages
 from planet_provider.client.ratelimit import RateLimiter, open_store
 from planet_provider.client.redact import install_log_redaction, origin, redact_url
 from planet_provider.client.responses import api_error, result, transport_error
-from planet_provider.client.retry import retry_options
+from planet_provider.client.retry import QueueTime, retry_options
 from planet_provider.exceptions import (
     LinkExpiredError,
     OverQuotaError,
@@ -191,9 +191,11 @@ class PlanetSession(_Core):
         return result(call, response)
 
     def _retrying(self, label: str, repeatable: bool, rate_class: str, attempt: Callable[[], T]) -> T:
+        queued = QueueTime()
+
         def limited() -> T:
-            for seconds in self._limiter.waits(rate_class):
-                time.sleep(seconds)
+            with queued.running():
+                self._limiter.acquire(rate_class)
             sent = time.monotonic()
             try:
                 return attempt()
@@ -201,7 +203,7 @@ class PlanetSession(_Core):
                 self._limiter.pause(rate_class, error.retry_after, time.monotonic() - sent)
                 raise
 
-        return tenacity.Retrying(**retry_options(self.config, label, repeatable=repeatable))(limited)
+        return tenacity.Retrying(**retry_options(self.config, label, queued, repeatable=repeatable))(limited)
 
     def _open_once(self, url: str, label: str, headers: dict[str, str]) -> httpx.Response:
         for _ in range(MAX_REDIRECTS + 1):
@@ -257,14 +259,15 @@ class AsyncPlanetSession(_Core):
             following = pages.after(following, body)
 
     async def _send(self, call: Call[T]) -> tuple[T, Any]:
+        queued = QueueTime()
         retrying = tenacity.AsyncRetrying(
-            sleep=asyncio.sleep, **retry_options(self.config, call.label, repeatable=call.repeatable)
+            sleep=asyncio.sleep, **retry_options(self.config, call.label, queued, repeatable=call.repeatable)
         )
-        return await retrying(self._send_once, call)
+        return await retrying(self._send_once, call, queued)
 
-    async def _send_once(self, call: Call[T]) -> tuple[T, Any]:
-        async for seconds in self._limiter.awaits(call.rate_class):
-            await asyncio.sleep(seconds)
+    async def _send_once(self, call: Call[T], queued: QueueTime) -> tuple[T, Any]:
+        with queued.running():
+            await self._limiter.aacquire(call.rate_class)
         sent = time.monotonic()
         try:
             response = await self._http.request(**self._request_options(call))

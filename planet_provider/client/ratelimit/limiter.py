@@ -1,14 +1,16 @@
-"""The rate limit of one account, for sync and async callers alike."""
+"""The rate limit of one account, for threads and event loops alike."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import os
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 
+from planet_provider.client.ratelimit.line import Line, Place, line
 from planet_provider.client.ratelimit.store import RateStore
 from planet_provider.exceptions import RateLimitQueueError
 
@@ -25,7 +27,7 @@ def account_of(credential: str) -> str:
 
 
 class RateLimiter:
-    """Tell callers how long to wait. It never sleeps itself, so it serves threads and event loops.
+    """Let requests through as fast as an account may send them.
 
     :param store: Where the state lives.
     :param credential: What Planet counts requests by. Only a hash of it is kept.
@@ -41,29 +43,58 @@ class RateLimiter:
         self._rates = rates
         self._max_queue_seconds = max_queue_seconds
 
-    def waits(self, rate_class: str) -> Iterator[float]:
-        """Yield the seconds to sleep, one after the other, until the request may be sent.
+    def acquire(self, rate_class: str) -> None:
+        """Wait until a request may be sent.
+
+        Callers of a process take slots one after the other, so that processes take turns.
+
+        :raises RateLimitQueueError: Too many requests are waiting; raised as soon as that is clear.
+        :raises RateLimitStoreError: The store can't be used, and there is no fallback.
+        """
+        queue, deadline = self._line(rate_class), time.monotonic() + self._max_queue_seconds
+        with Place(queue) as place:
+            self._check_line(queue, place, rate_class)
+            while not place.wait(deadline - time.monotonic()):
+                self._check_deadline(queue, rate_class, deadline)
+            for seconds in self.waits(rate_class, deadline - time.monotonic()):
+                time.sleep(seconds)
+
+    async def aacquire(self, rate_class: str) -> None:
+        """Do what :meth:`acquire` does, without blocking the event loop."""
+        queue, deadline = self._line(rate_class), time.monotonic() + self._max_queue_seconds
+        with Place(queue) as place:
+            self._check_line(queue, place, rate_class)
+            while not await place.await_(deadline - time.monotonic()):
+                self._check_deadline(queue, rate_class, deadline)
+            async for seconds in self.awaits(rate_class, deadline - time.monotonic()):
+                await asyncio.sleep(seconds)
+
+    def waits(self, rate_class: str, max_wait: float | None = None) -> Iterator[float]:
+        """Take a slot, whoever else is waiting, and yield the seconds to sleep until the request may be sent.
 
         After each sleep it looks again: a pause may have moved the slot, or a store lost it.
 
+        :param max_wait: Longest wait in seconds, where not ``max_queue_seconds``.
         :raises RateLimitQueueError: The slot is too far away.
         :raises RateLimitStoreError: The store can't be used, and there is no fallback.
         """
         key = self._key(rate_class)
         interval = 1.0 / self._rates[rate_class]
+        longest = self._max_queue_seconds if max_wait is None else max(EARLY_SECONDS, max_wait)
         while True:
-            reservation = self._store.reserve(key, interval, self._max_queue_seconds)
+            reservation = self._store.reserve(key, interval, longest)
             wait: float | None = reservation.wait_seconds
             while wait is not None:
                 if wait <= EARLY_SECONDS:
                     return
-                self._check_queue(rate_class, wait)
+                if wait > longest:
+                    raise self._queue_error(rate_class, wait)
                 yield min(wait, LOOK_AGAIN_SECONDS)
                 wait = self._store.until(key, reservation)
 
-    async def awaits(self, rate_class: str) -> AsyncIterator[float]:
+    async def awaits(self, rate_class: str, max_wait: float | None = None) -> AsyncIterator[float]:
         """Yield what :meth:`waits` yields, without blocking the event loop."""
-        waits = self.waits(rate_class)
+        waits = self.waits(rate_class, max_wait)
         while (seconds := await self._in_background(partial(next, waits, None))) is not None:
             yield seconds
 
@@ -82,15 +113,27 @@ class RateLimiter:
     def _key(self, rate_class: str) -> str:
         return f"{self._account}:{rate_class}"
 
-    def _check_queue(self, rate_class: str, wait: float) -> None:
+    def _line(self, rate_class: str) -> Line:
+        return line(self._store, self._key(rate_class))
+
+    def _check_line(self, queue: Line, place: Place, rate_class: str) -> None:
+        """Refuse at once what would wait too long, by how many are ahead and how fast they go."""
+        wait = place.ahead * max(queue.pace(), 1.0 / self._rates[rate_class])
         if wait > self._max_queue_seconds:
-            raise RateLimitQueueError(
-                f"The next slot for {rate_class} requests is {wait:.0f} s away, and max_queue_seconds is "
-                f"{self._max_queue_seconds:g}: too many requests are waiting, or Planet asked for a pause. "
-                "Run fewer tasks at once, or let this one be retried later.",
-                rate_class=rate_class,
-                wait_seconds=wait,
-            )
+            raise self._queue_error(rate_class, wait)
+
+    def _check_deadline(self, queue: Line, rate_class: str, deadline: float) -> None:
+        if time.monotonic() >= deadline:
+            raise self._queue_error(rate_class, max(queue.pace(), 1.0 / self._rates[rate_class]))
+
+    def _queue_error(self, rate_class: str, wait: float) -> RateLimitQueueError:
+        return RateLimitQueueError(
+            f"The next slot for {rate_class} requests is {wait:.0f} s away, and max_queue_seconds is "
+            f"{self._max_queue_seconds:g}: too many requests are waiting, or Planet asked for a pause. "
+            "Run fewer tasks at once, or let this one be retried later.",
+            rate_class=rate_class,
+            wait_seconds=wait,
+        )
 
     async def _in_background(self, look: partial[float | None] | partial[None]) -> float | None:
         if not self._store.may_block:

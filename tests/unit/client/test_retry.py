@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 
 import pytest
 import tenacity
 
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.retry import is_repeatable, retry_options
+from planet_provider.client.retry import QueueTime, is_repeatable, retry_options
 from planet_provider.exceptions import (
     AuthenticationError,
     OrderConcurrencyError,
@@ -67,7 +68,7 @@ class Retried:
         self.error = error
         config = PlanetConfig(api_key="PLAK0123456789", **settings)  # type: ignore[arg-type]
         self.retrying = tenacity.Retrying(
-            sleep=self.sleeps.append, **retry_options(config, REQUEST, repeatable=True)
+            sleep=self.sleeps.append, **retry_options(config, REQUEST, QueueTime(), repeatable=True)
         )
         with pytest.raises(PlanetError) as caught:
             self.retrying(self.attempt)
@@ -96,6 +97,22 @@ class TestBounds:
         tried = Retried(lambda attempt: server_error(503 if attempt < 3 else 501))
         assert tried.attempts == 3
         assert tried.raised.status == 501  # type: ignore[attr-defined]
+
+    def test_seconds_in_the_queue_are_no_retrying(self) -> None:
+        queued, attempts = QueueTime(), []
+
+        def attempt() -> None:
+            with queued.running():
+                time.sleep(0.3)
+            attempts.append(1)
+            raise server_error(503, 0.0)
+
+        config = PlanetConfig(api_key="PLAK0123456789", max_attempts=3, max_retry_seconds=0.25)
+        options = retry_options(config, REQUEST, queued, repeatable=True)
+        with pytest.raises(ServerError):
+            tenacity.Retrying(sleep=lambda _: None, **options)(attempt)
+        assert len(attempts) == 3
+        assert queued.seconds >= 0.9
 
 
 class TestWaits:

@@ -1,0 +1,140 @@
+"""Who is next in a process: threads and tasks of event loops in one line.
+
+Only the first of the line holds a slot. So a process with a hundred callers doesn't take a hundred slots ahead of
+one that comes a moment later: processes take turns, and within each it is first come, first served.
+The line is a courtesy. What keeps the limit is the store, whatever becomes of the line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import threading
+import time
+import weakref
+from collections import defaultdict, deque
+from concurrent.futures import Future, wait
+from types import TracebackType
+
+from planet_provider.client.ratelimit.store import RateStore
+
+#: Seconds after which the first of a line is passed by: its thread or event loop may have stopped for good.
+PASS_BY_SECONDS = 10.0
+
+#: Turns whose median is the pace of the line: one long turn, because of a pause, shall not count.
+_TURNS = 5
+
+
+class Line:
+    """One process's callers of one class of requests."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._places: deque[Place] = deque()
+        self._turns: deque[float] = deque(maxlen=_TURNS)
+        self._moved = time.monotonic()
+
+    def pace(self) -> float:
+        """Return the seconds that a turn takes, by the latest ones."""
+        with self._lock:
+            return statistics.median(self._turns) if self._turns else 0.0
+
+    def join(self, place: Place) -> int:
+        """Stand at the end.
+
+        :return: How many are ahead.
+        """
+        with self._lock:
+            self._places.append(place)
+            ahead = len(self._places) - 1
+            if not ahead:
+                self._call()
+        return ahead
+
+    def leave(self, place: Place) -> None:
+        """Go; the next one is called where this was the first."""
+        with self._lock:
+            if place not in self._places:
+                return
+            was_first = self._places[0] is place
+            self._places.remove(place)
+            if was_first:
+                self._turns.append(time.monotonic() - self._moved)
+                self._call()
+
+    def pass_by(self) -> None:
+        """Go on without the first one, if its turn has taken too long."""
+        with self._lock:
+            if self._places and time.monotonic() - self._moved >= PASS_BY_SECONDS:
+                self._places.popleft()
+                self._call()
+
+    def _call(self) -> None:
+        self._moved = time.monotonic()
+        if self._places:
+            self._places[0].called.set_result(None)
+
+
+class Place:
+    """A caller's place in a line; use it as a context manager.
+
+    :param line: The line to join.
+    """
+
+    def __init__(self, line: Line) -> None:
+        self.called: Future[None] = Future()
+        self.ahead = 0
+        self._line = line
+
+    def __enter__(self) -> Place:
+        self.ahead = self._line.join(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._line.leave(self)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait to be called, for some seconds at most.
+
+        :return: Whether it was.
+        """
+        wait([self.called], timeout=min(seconds, PASS_BY_SECONDS))
+        return self._was_called()
+
+    async def await_(self, seconds: float) -> bool:
+        """Do what :meth:`wait` does, without blocking the event loop."""
+        if not self.called.done():
+            await asyncio.wait([asyncio.wrap_future(self.called)], timeout=min(seconds, PASS_BY_SECONDS))
+        return self._was_called()
+
+    def _was_called(self) -> bool:
+        if not self.called.done():
+            self._line.pass_by()
+        return self.called.done()
+
+
+_lines: weakref.WeakKeyDictionary[RateStore, defaultdict[str, Line]] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def line(store: RateStore, key: str) -> Line:
+    """Return the line of a process for a class of requests.
+
+    :param store: Where the slots come from.
+    :param key: Account and class of request.
+    """
+    with _lock:
+        return _lines.setdefault(store, defaultdict(Line))[key]
+
+
+def _after_fork() -> None:
+    """Begin anew: the callers of the parent are not here, and a lock may have been held."""
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+    _lines.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)

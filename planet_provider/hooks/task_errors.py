@@ -16,10 +16,15 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 # By module, because the errors' names stand for Airflow's kind of them here.
 from planet_provider import exceptions
 
+#: Before the names of errors that fail a task at once although another kind of task may retry after them.
+_FINAL = "Final"
 
-def _task_error(kind: type[exceptions.PlanetError]) -> type[exceptions.PlanetError]:
-    airflow_kind = AirflowException if kind.retryable else AirflowFailException
-    return type(kind.__name__, (kind, airflow_kind), {"__doc__": kind.__doc__, "__module__": __name__})
+
+def _task_error(kind: type[exceptions.PlanetError], *, final: bool = False) -> type[exceptions.PlanetError]:
+    airflow_kind = AirflowException if kind.retryable and not final else AirflowFailException
+    name = f"{_FINAL}{kind.__name__}" if final else kind.__name__
+    attributes = {"__doc__": kind.__doc__, "__module__": __name__, "__qualname__": name}
+    return type(kind.__name__, (kind, airflow_kind), attributes)
 
 
 _TASK_ERRORS = {
@@ -27,27 +32,33 @@ _TASK_ERRORS = {
     for kind in vars(exceptions).values()
     if isinstance(kind, type) and issubclass(kind, exceptions.PlanetError)
 }
+_FINAL_TASK_ERRORS = {kind: _task_error(kind, final=True) for kind in _TASK_ERRORS}
 # By their names in this module, pickle finds them.
-globals().update({kind.__name__: kind for kind in _TASK_ERRORS.values()})
+globals().update(
+    {kind.__qualname__: kind for kinds in (_TASK_ERRORS, _FINAL_TASK_ERRORS) for kind in kinds.values()}
+)
 
 
 @contextmanager
-def task_errors() -> Iterator[None]:
+def task_errors(*, retry: bool = True) -> Iterator[None]:
     """Turn this package's errors into Airflow's.
 
     Those that a retry may mend (``retryable``) let Airflow retry; the others fail the task at once.
+
+    :param retry: Whether a retry of this task can mend anything at all.
     """
     try:
         yield
     except exceptions.PlanetError as error:
-        raise as_task_error(error).with_traceback(error.__traceback__) from error.__cause__
+        raise as_task_error(error, retry=retry).with_traceback(error.__traceback__) from error.__cause__
 
 
-def as_task_error(error: exceptions.PlanetError) -> exceptions.PlanetError:
+def as_task_error(error: exceptions.PlanetError, *, retry: bool = True) -> exceptions.PlanetError:
     """Return the same error as one of Airflow's too; of a class from elsewhere, as its nearest base here."""
     if isinstance(error, AirflowException):
         return error
-    kind = next(_TASK_ERRORS[base] for base in type(error).__mro__ if base in _TASK_ERRORS)
+    kinds = _TASK_ERRORS if retry else _FINAL_TASK_ERRORS
+    kind = next(kinds[base] for base in type(error).__mro__ if base in kinds)
     copy: Any = kind.__new__(kind, *error.args)
     copy.args = error.args
     copy.__dict__.update(error.__dict__)

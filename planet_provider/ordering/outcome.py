@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from planet_provider.client import orders
+from planet_provider.client.links import order_page
 from planet_provider.client.redact import redact_text
+from planet_provider.client.session import PlanetSession
 from planet_provider.client.states import OrderState, order_state
 from planet_provider.exceptions import OrderCancelledError, OrderError, OrderFailedError, OrderPartialError
-
-#: Where an account's owner sees an order.
-ACCOUNT_PAGE = "https://www.planet.com/account/#/orders/"
 
 _ERRORS: dict[OrderState, type[OrderError]] = {
     OrderState.FAILED: OrderFailedError,
@@ -50,11 +50,12 @@ def missing_items(order: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     :param order: As Planet described it, with its results.
     :return: Batches ``[{"item_type": ..., "item_ids": [...]}, ...]``, made for ordering just these again;
-        empty unless the order is partial, and where its files don't tell (composites, archives).
+        empty unless the order is partial, and where its files don't tell (composites, archives), or are not
+        known: lists of orders don't show them.
     """
-    if order["state"] != OrderState.PARTIAL.value or not _has_files_by_item(order):
+    results = (order.get("_links") or {}).get("results")
+    if results is None or order["state"] != OrderState.PARTIAL.value or not _has_files_by_item(order):
         return []
-    results = (order.get("_links") or {}).get("results") or ()
     # A file's name begins with its item's id: "<order id>/PSScene/<item id>_3B_AnalyticMS.tif".
     names = [str(one.get("name")).rpartition("/")[2] for one in results if one.get("delivery") != "failed"]
     missing = []
@@ -64,6 +65,15 @@ def missing_items(order: Mapping[str, Any]) -> list[dict[str, Any]]:
         if item_ids:
             missing.append({"item_type": product["item_type"], "item_ids": item_ids})
     return missing
+
+
+def with_missing_items(session: PlanetSession, order: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an order's summary with what a partial one lacks, which lists of orders don't tell.
+
+    :param order: Its :func:`summary`, with further keys.
+    """
+    known = order["state"] != OrderState.PARTIAL.value or order.get("results") is not None
+    return dict(order) if known else {**order, **summary(session.send(orders.get(order["order_id"])))}
 
 
 def _has_files_by_item(order: Mapping[str, Any]) -> bool:
@@ -114,7 +124,7 @@ def check_outcome(
     advice = _ADVICE.get(state, "Check which state the task should wait for.")
     raise _ERRORS.get(state, OrderError)(
         f"Order {order['order_id']} ended as {state}{wanted}: {cause.rstrip('.')}. {advice} "
-        f"{ACCOUNT_PAGE}{order['order_id']}",
+        f"{order_page(order['order_id'])}",
         order_id=order["order_id"],
         state=state.value,
         hints=[hint for hint in hints if hint],

@@ -56,6 +56,9 @@ class PlanetSensor(BaseSensorOperator):
     def check(self) -> None:
         """Refuse wrong parameters before any request; templates are rendered by now."""
 
+    def begin(self, context: Context) -> None:
+        """Do what is to be done before the first look; by default nothing."""
+
     @abstractmethod
     def look(self, session: PlanetSession) -> dict[str, Any] | None:
         """Look once.
@@ -79,6 +82,7 @@ class PlanetSensor(BaseSensorOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Wait. What is over at the first look never defers."""
         self.check()
+        self.begin(context)
         # Deferred or not, so that soft_fail, never_fail and silent_fail hold for the first look too.
         waited: dict[str, Any] = super().execute(context)
         return waited

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from planet_provider.client import checks, orders
+from planet_provider.client.links import order_page
 from planet_provider.client.session import PlanetSession
 from planet_provider.client.states import OrderState, order_state
 from planet_provider.exceptions import TriggerEventError
-from planet_provider.ordering.outcome import check_outcome, is_reached, summary
+from planet_provider.hooks.order_link import PlanetOrderLink
+from planet_provider.hooks.planet import PlanetHook
+from planet_provider.hooks.task_errors import task_errors
+from planet_provider.ordering.outcome import check_outcome, is_reached, summary, with_missing_items
 from planet_provider.sensors.base import PlanetSensor
 from planet_provider.triggers.orders import PlanetOrderTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 
 class PlanetOrderSensor(PlanetSensor):
     """Wait until an order has ended, or is in a given state.
 
-    An order that fails or is cancelled fails the task, as does a partial one unless ``allow_partial``.
+    An order that fails or is cancelled fails the task, as does a partial one unless ``allow_partial``. Airflow
+    doesn't retry then: such an order won't change any more.
 
     :param order_id: Planet order UUID. (templated)
     :param state: The state to wait for: ``queued``, ``running``, ``success``, ``partial``, ``failed`` or
@@ -29,7 +37,8 @@ class PlanetOrderSensor(PlanetSensor):
     :param poke_interval: Seconds between two looks. Orders take minutes to hours.
     :param timeout: Seconds to wait in all; by default Airflow's ``[sensors] default_timeout``, 7 days.
     :return: XCom ``{order_id, state, name, created_on, last_modified, last_message, error_hints, items,
-        results}``, each key also as an XCom of its own; no links.
+        results, missing}``, each key also as an XCom of its own; no links. ``results``, the number of files, is
+        ``None`` after a deferred wait, unless the order is partial.
     :raises OrderFailedError: The order failed.
     :raises OrderCancelledError: The order was cancelled.
     :raises OrderPartialError: The order is partial, and that is not allowed.
@@ -37,6 +46,7 @@ class PlanetOrderSensor(PlanetSensor):
 
     template_fields: Sequence[str] = ("order_id", "state", "planet_conn_id")
     ui_color: str = "#cfe8e6"
+    operator_extra_links = (PlanetOrderLink(),)
     subject = "order"
 
     def __init__(
@@ -59,10 +69,20 @@ class PlanetOrderSensor(PlanetSensor):
         if self.state is not None:
             checks.choice(self.state, [state.value for state in OrderState], "state")
 
+    def begin(self, context: Context) -> None:
+        """Show the way to the order from now on."""
+        PlanetOrderLink().persist(context, self.order_id)
+
     def look(self, session: PlanetSession) -> dict[str, Any] | None:
         """Get the order."""
         order = summary(session.send(orders.get(self.order_id)))
-        self.log.info("Order %s is %s: %s", self.order_id, order["state"], order["last_message"])
+        self.log.info(
+            "Order %s is %s: %s. %s",
+            self.order_id,
+            order["state"],
+            order["last_message"].rstrip("."),
+            order_page(self.order_id),
+        )
         return self._checked(order) if is_reached(order_state(order["state"]), self._awaited) else None
 
     def trigger(self, deadline: float) -> PlanetOrderTrigger:
@@ -79,7 +99,9 @@ class PlanetOrderSensor(PlanetSensor):
         """Return the order's summary."""
         if not is_reached(order_state(found.get("state")), self._awaited):
             raise TriggerEventError(f"The trigger ended before {self.wanted()} was reached: {found!r}.")
-        return self._checked(found)
+        order = self._checked(found)
+        with PlanetHook(self.planet_conn_id).session() as session:
+            return with_missing_items(session, order)
 
     def wanted(self) -> str:
         """Name the order and the state."""
@@ -90,5 +112,6 @@ class PlanetOrderSensor(PlanetSensor):
         return None if self.state is None else OrderState(self.state)
 
     def _checked(self, order: dict[str, Any]) -> dict[str, Any]:
-        check_outcome(order, awaited=self._awaited, allow_partial=self.allow_partial)
+        with task_errors(retry=False):
+            check_outcome(order, awaited=self._awaited, allow_partial=self.allow_partial)
         return order

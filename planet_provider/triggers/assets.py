@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from planet_provider.client import data
 from planet_provider.client.assets import asset_reference, is_active
-from planet_provider.client.session import AsyncPlanetSession
+from planet_provider.triggers.asset_watch import AssetPoller, Assets, Item
 from planet_provider.triggers.base import PlanetTrigger
 from planet_provider.triggers.events import done_event
 
@@ -14,13 +13,18 @@ from planet_provider.triggers.events import done_event
 class PlanetAssetTrigger(PlanetTrigger):
     """Wait until an asset is active.
 
+    Waits for several assets of an item take one request. The longer a wait takes, the less often it looks.
+
     :param item_type: e.g. ``PSScene``.
     :param item_id: Planet item id.
     :param asset_type: e.g. ``ortho_analytic_4b``.
     :param planet_conn_id: Airflow connection of type ``planet``.
-    :param poke_interval: Seconds between two looks; > 0.
+    :param poke_interval: Seconds between two looks at first; > 0. Later a tenth of the wait's age, up to
+        8 times as many.
     :param deadline: UTC, as seconds since the epoch, after which the wait has timed out; ``None`` for never.
     """
+
+    poller = AssetPoller
 
     def __init__(
         self,
@@ -42,13 +46,25 @@ class PlanetAssetTrigger(PlanetTrigger):
         """Return the asset's ids."""
         return {"item_type": self.item_type, "item_id": self.item_id, "asset_type": self.asset_type}
 
-    async def look(self, session: AsyncPlanetSession) -> dict[str, Any] | None:
-        """Get the item's assets."""
-        assets = await session.send(data.assets(self.item_type, self.item_id))
-        reference = asset_reference(assets, self.item_type, self.item_id, self.asset_type)
+    @property
+    def key(self) -> Item:
+        """The item."""
+        return self.item_type, self.item_id
+
+    def seen(self, found: Assets) -> dict[str, Any] | None:
+        """Look whether the asset is active."""
+        reference = asset_reference(found, self.item_type, self.item_id, self.asset_type)
         if reference["status"] != self._last_seen:
             self._last_seen = reference["status"]
-            self.log.info(
-                "Asset %s of %s %s is %s.", self.asset_type, self.item_type, self.item_id, self._last_seen
-            )
+            self.log.info("%s is %s.", self._name, self._last_seen)
         return done_event(asset=reference) if is_active(reference) else None
+
+    def report(self) -> str:
+        """Say how the asset is."""
+        if self._last_seen is None:
+            return f"{self._name} was not seen yet."
+        return f"{self._name} is still {self._last_seen}."
+
+    @property
+    def _name(self) -> str:
+        return f"Asset {self.asset_type} of {self.item_type} {self.item_id}"

@@ -1,4 +1,4 @@
-"""The loop that all triggers share: look, wait, look again, until it is over or too late."""
+"""What all triggers share: be told by a poller, say so in the task's log, until it is over or too late."""
 
 from __future__ import annotations
 
@@ -6,23 +6,28 @@ import asyncio
 import random
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import conf
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from planet_provider.client.session import AsyncPlanetSession
 from planet_provider.exceptions import PlanetError
-from planet_provider.hooks.planet import PlanetHook
 from planet_provider.triggers.events import error_event, timeout_event
+from planet_provider.triggers.watch import Poller, Waiter, watching
 
-#: Longest wait between two looks while Planet answers with errors, in multiples of ``poke_interval``.
-_MAX_BACKOFF = 8
+#: Seconds between two lines in a task's log while nothing changes.
+REPORT_SECONDS = 600.0
 
 #: Seconds that Airflow's own limit on a deferral lies behind the trigger's, which says more.
 _DEFERRAL_GRACE_SECONDS = 60.0
+
+#: Seconds that the look at the deadline may take: less than that grace.
+_LAST_LOOK_SECONDS = 30.0
+
+#: Seconds for each wait by which deadlines are spread: thousands that end together would hold up the event loop.
+_DEADLINE_SPREAD = 0.0005
 
 
 def is_deferrable(deferrable: bool | None) -> bool:
@@ -41,14 +46,17 @@ def deferral_timeout(deadline: float) -> timedelta:
 
 
 class PlanetTrigger(BaseTrigger):
-    """Look at something of Planet's until the wait is over.
+    """Wait for something of Planet's, together with all others who wait for the like.
 
     Its arguments are stored in plain text: ids only, no credential, no link.
 
     :param planet_conn_id: Airflow connection of type ``planet``.
-    :param poke_interval: Seconds between two looks; > 0.
+    :param poke_interval: Seconds between two looks, at most; > 0.
     :param deadline: UTC, as seconds since the epoch, after which the wait has timed out; ``None`` for never.
     """
+
+    #: What looks for this kind of trigger.
+    poller: ClassVar[type[Poller[Any]]]
 
     def __init__(self, *, planet_conn_id: str, poke_interval: float, deadline: float | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -56,9 +64,14 @@ class PlanetTrigger(BaseTrigger):
         self.poke_interval = poke_interval
         self.deadline = deadline
 
+    @property
     @abstractmethod
-    async def look(self, session: AsyncPlanetSession) -> dict[str, Any] | None:
-        """Look once.
+    def key(self) -> Hashable:
+        """What the poller is to look at."""
+
+    @abstractmethod
+    def seen(self, found: Any) -> dict[str, Any] | None:
+        """Judge what the poller saw, and log it where it has changed.
 
         :return: The event's content where the wait is over, else ``None``.
         """
@@ -66,6 +79,10 @@ class PlanetTrigger(BaseTrigger):
     @abstractmethod
     def facts(self) -> dict[str, Any]:
         """Return the ids of what is waited for."""
+
+    @abstractmethod
+    def report(self) -> str:
+        """Return a line for the task's log while nothing changes."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and the arguments to make this trigger again."""
@@ -86,30 +103,49 @@ class PlanetTrigger(BaseTrigger):
 
     async def _outcome(self) -> dict[str, Any]:
         try:
-            async with await PlanetHook(self.planet_conn_id).async_session() as session:
-                return await self._wait(session)
+            return await self.wait()
         except PlanetError as error:
             return error_event(error)
 
-    async def _wait(self, session: AsyncPlanetSession) -> dict[str, Any]:
-        failures = 0
+    async def wait(self) -> dict[str, Any]:
+        """Wait, and return the event's content.
+
+        :raises PlanetError: Waiting won't mend it.
+        """
+        async with watching(self.poller, self.planet_conn_id, self.key, self.poke_interval) as joined:
+            return await self._wait(*joined)
+
+    async def _wait(self, poller: Poller[Any], waiter: Waiter[Any]) -> dict[str, Any]:
+        loop = asyncio.get_running_loop()
+        spread = random.uniform(0.0, _DEADLINE_SPREAD) * (len(poller.waiters) - 1)
+        report_at = _next_report(loop.time())
+        last_by = float("inf")
         while True:
-            try:
-                event = await self.look(session)
-                failures = 0
-            except PlanetError as error:
-                if not error.retryable:
-                    raise
-                failures += 1
-                self.log.warning("Looking again later, because Planet can't be asked now: %s", error)
-                event = None
+            deadline = self._deadline(loop.time() + spread)
+            found = await waiter.news(
+                min(report_at, last_by, deadline if last_by == float("inf") else last_by)
+            )
+            event = None if found is None else self.seen(found)
             if event is not None:
                 return event
-            if self.deadline is not None and time.time() >= self.deadline:
+            now = loop.time()
+            if waiter.looked or now >= last_by:
                 return timeout_event(**self.facts())
-            await asyncio.sleep(self._pause(failures))
+            if now >= deadline and last_by == float("inf"):
+                # What is over is seen after the deadline too, as it is where a triggerer was down meanwhile.
+                last_by = now + _LAST_LOOK_SECONDS
+                poller.last_look(waiter)
+            if now >= report_at:
+                report_at = _next_report(now)
+                self.log.info("%s%s", self.report(), _trouble(poller))
 
-    def _pause(self, failures: int) -> float:
-        # Spread, so that triggers which were started together don't look together for ever.
-        pause: float = self.poke_interval * min(2**failures, _MAX_BACKOFF) * random.uniform(0.9, 1.1)
-        return pause if self.deadline is None else max(0.0, min(pause, self.deadline - time.time()))
+    def _deadline(self, now: float) -> float:
+        return float("inf") if self.deadline is None else now + self.deadline - time.time()
+
+
+def _next_report(now: float) -> float:
+    return now + REPORT_SECONDS * random.uniform(0.9, 1.1)
+
+
+def _trouble(poller: Poller[Any]) -> str:
+    return f" Planet can't be asked now: {poller.trouble}" if poller.trouble is not None else ""

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 import time
 from typing import Any
 
-from planet_provider.client import orders
-from planet_provider.client.session import AsyncPlanetSession
 from planet_provider.triggers.base import PlanetTrigger
-from planet_provider.triggers.events import done_event
-
-#: Seconds after which the order is tried again anyway: a place that became free before the first look, or was
-#: taken by others at once, doesn't show in the counts.
-_ANYWAY_SECONDS = 600.0
+from planet_provider.triggers.capacity_watch import CapacityPoller
+from planet_provider.triggers.events import done_event, timeout_event
 
 
 class PlanetOrderCapacityTrigger(PlanetTrigger):
     """Wait until fewer of the organisation's orders are queued or running than there were.
 
-    Planet doesn't tell how many it takes, so the most that were seen are the measure.
+    Planet doesn't tell how many it takes, so the most that were seen are the measure. Of all that wait in a
+    triggerer about as many go on as places became free, first come, first served.
 
     :param planet_conn_id: Airflow connection of type ``planet``.
     :param poke_interval: Seconds between two looks; > 0.
@@ -27,13 +25,13 @@ class PlanetOrderCapacityTrigger(PlanetTrigger):
         the wait is for that alone.
     """
 
+    poller = CapacityPoller
+
     def __init__(
         self, *, planet_conn_id: str, poke_interval: float, deadline: float, not_before: float | None = None
     ) -> None:
         super().__init__(planet_conn_id=planet_conn_id, poke_interval=poke_interval, deadline=deadline)
         self.not_before = not_before
-        self._most: int | None = None
-        self._since = time.monotonic()
 
     def facts(self) -> dict[str, Any]:
         """Return nothing: the wait is for the account, not for one order."""
@@ -43,26 +41,28 @@ class PlanetOrderCapacityTrigger(PlanetTrigger):
         """Return what else it takes to make this trigger again."""
         return super().settings() | {"not_before": self.not_before}
 
-    async def look(self, session: AsyncPlanetSession) -> dict[str, Any] | None:
-        """Count the active orders, or look at the clock."""
-        if self.not_before is not None:
-            due = time.time() >= self.not_before
-            return done_event(capacity={"deadline": self.deadline}) if due else None
-        active = active_orders(await session.send(orders.stats()))
-        if self._most is None:
-            self.log.info(
-                "Planet takes no more orders now: %d are queued or running. Waiting for a place.", active
-            )
-        self._most = max(1, active, self._most or 0)
-        if active >= self._most and time.monotonic() - self._since < _ANYWAY_SECONDS:
-            return None
-        return done_event(capacity={"active_orders": active, "deadline": self.deadline})
+    @property
+    def key(self) -> None:
+        """Nothing: all wait for the account."""
 
+    async def wait(self) -> dict[str, Any]:
+        """Wait for a place, or only for the time."""
+        if self.not_before is None:
+            return await super().wait()
+        until = self.not_before if self.deadline is None else min(self.not_before, self.deadline)
+        # Spread, so that many who wait for the same time don't go on in one turn of the event loop.
+        spread = random.uniform(0.0, min(1.0, self.poke_interval))
+        await asyncio.sleep(until - time.time() + spread)
+        return timeout_event() if until < self.not_before else self._called()
 
-def active_orders(stats: dict[str, Any]) -> int:
-    """Count queued and running orders of whom the limit is counted by.
+    def seen(self, found: int) -> dict[str, Any]:
+        """Take the turn."""
+        self.log.info("Of the account's orders %d are queued or running now: trying again.", found)
+        return self._called(active_orders=found)
 
-    :param stats: As :func:`planet_provider.client.orders.stats` answers.
-    """
-    counts = stats.get("organization") or stats.get("user") or {}
-    return int(counts.get("queued_orders") or 0) + int(counts.get("running_orders") or 0)
+    def report(self) -> str:
+        """Say what is waited for."""
+        return "Planet takes no more orders now. Waiting for a place."
+
+    def _called(self, **facts: Any) -> dict[str, Any]:
+        return done_event(capacity={**facts, "deadline": self.deadline})

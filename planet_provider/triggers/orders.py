@@ -6,14 +6,15 @@ import asyncio
 from typing import Any
 
 from planet_provider.client import orders
-from planet_provider.client.session import AsyncPlanetSession
+from planet_provider.client.links import order_page
 from planet_provider.client.states import OrderState, order_state
 from planet_provider.exceptions import PlanetError
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.hooks.task_state import has_ended_async
-from planet_provider.ordering.outcome import is_reached, summary
+from planet_provider.ordering.outcome import is_reached
 from planet_provider.triggers.base import PlanetTrigger
 from planet_provider.triggers.events import done_event
+from planet_provider.triggers.order_watch import OrderPoller, Summary
 
 #: Keeps the event loop from forgetting a task whose trigger has gone.
 _cancelling: set[asyncio.Task[None]] = set()
@@ -22,15 +23,20 @@ _cancelling: set[asyncio.Task[None]] = set()
 class PlanetOrderTrigger(PlanetTrigger):
     """Wait until an order is in a state, or has ended.
 
+    All waits of an account in a triggerer take a few requests a minute together. They see orders as Planet's
+    lists show them, without results: ``results`` in the event is ``None``.
+
     :param order_id: Planet order UUID.
     :param state: The state waited for; ``None`` for any final one.
     :param planet_conn_id: Airflow connection of type ``planet``.
-    :param poke_interval: Seconds between two looks; > 0.
+    :param poke_interval: Seconds between two looks, at most; > 0.
     :param deadline: UTC, as seconds since the epoch, after which the wait has timed out; ``None`` for never.
     :param cancel_on_kill: Cancel the order where the task is killed while it is deferred, unless a new try
         goes on with it. Airflow 3.3 tells of a kill; earlier versions don't.
     :param note: Plain JSON that the task wants to have back with the order.
     """
+
+    poller = OrderPoller
 
     def __init__(
         self,
@@ -48,7 +54,7 @@ class PlanetOrderTrigger(PlanetTrigger):
         self.state = state
         self.cancel_on_kill = cancel_on_kill
         self.note = note
-        self._last_seen: tuple[str, str] | None = None
+        self._order: Summary | None = None
         self._cancelling: asyncio.Task[None] | None = None
 
     def facts(self) -> dict[str, Any]:
@@ -59,17 +65,31 @@ class PlanetOrderTrigger(PlanetTrigger):
         """Return what else it takes to make this trigger again."""
         return super().settings() | {"cancel_on_kill": self.cancel_on_kill, "note": self.note}
 
-    async def look(self, session: AsyncPlanetSession) -> dict[str, Any] | None:
-        """Get the order."""
-        order = summary(await session.send(orders.get(self.order_id)))
-        seen = order["state"], order["last_message"]
-        if seen != self._last_seen:
-            self.log.info("Order %s is %s: %s", self.order_id, *seen)
-            self._last_seen = seen
+    @property
+    def key(self) -> str:
+        """The order's id, as Planet writes it."""
+        return self.order_id.lower()
+
+    def seen(self, found: Summary) -> dict[str, Any] | None:
+        """Compare the order's state with the one waited for."""
+        before, self._order = self._order, found
+        if before is None or _shown(before) != _shown(found):
+            self.log.info("Order %s is %s", self.order_id, self._described(found))
         awaited = None if self.state is None else OrderState(self.state)
-        if not is_reached(order_state(order["state"]), awaited):
+        if not is_reached(order_state(found["state"]), awaited):
             return None
-        return done_event(order=order | (self.note or {}))
+        return done_event(order=found | (self.note or {}))
+
+    def report(self) -> str:
+        """Say how the order is."""
+        if self._order is None:
+            return f"Order {self.order_id} was not seen yet."
+        return f"Order {self.order_id} is still {self._described(self._order)}"
+
+    def _described(self, order: Summary) -> str:
+        since = order["last_modified"] or order["created_on"]
+        message = order["last_message"].rstrip(".") or "Planet says nothing about it"
+        return f"{order['state']}: {message}. Since {since}. {order_page(self.order_id)}"
 
     async def on_kill(self) -> None:
         """Cancel the order where asked to, unless a new try goes on with it.
@@ -95,3 +115,7 @@ class PlanetOrderTrigger(PlanetTrigger):
             self.log.warning("Order %s was not cancelled: %s", self.order_id, error)
         else:
             self.log.info("Order %s is cancelled.", self.order_id)
+
+
+def _shown(order: Summary) -> tuple[str, str]:
+    return order["state"], order["last_message"]

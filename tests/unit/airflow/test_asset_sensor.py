@@ -48,6 +48,7 @@ def activated(runner: Runner, planet: Sandbox, scenes: Scenes) -> None:
     )
 
 
+@pytest.mark.guide("asset-wait")
 @DEFERRABLE
 @pytest.mark.usefixtures("activated")
 def test_until_it_is_active(

@@ -16,7 +16,7 @@ from planet_provider.exceptions import OrderConcurrencyError, OrderTimeoutError,
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.operators.orders import PlanetCreateOrderOperator
 from planet_provider.sandbox import Sandbox
-from planet_provider.triggers import capacity
+from planet_provider.triggers import capacity_watch
 from planet_provider.triggers.capacity import PlanetOrderCapacityTrigger
 
 pytestmark = pytest.mark.planet_sandbox(max_queued_orders=2, queued_seconds=1000.0)
@@ -159,10 +159,42 @@ class TestTrigger:
     async def test_a_place_that_was_free_before_the_first_look(
         self, planet: Sandbox, others: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(capacity, "_ANYWAY_SECONDS", 0.3)
+        monkeypatch.setattr(capacity_watch, "ANYWAY_SECONDS", 0.3)
         event = await first_event(self.trigger())
         assert event["capacity"]["active_orders"] == 2
         assert looks(planet) > 2
+
+    async def test_as_many_go_on_as_places_became_free(
+        self, planet: Sandbox, scenes: Scenes, others: list[str]
+    ) -> None:
+        order: list[int] = []
+
+        async def wait(number: int) -> None:
+            await first_event(self.trigger())
+            order.append(number)
+
+        waiting = [asyncio.create_task(wait(number)) for number in range(8)]
+        while looks(planet) < 3:
+            await asyncio.sleep(0.01)
+        hook = PlanetHook()
+        await asyncio.to_thread(hook.cancel_order, others[0])
+        while looks(planet) < 10:
+            await asyncio.sleep(0.01)
+        assert order == [0], "first come, first served"
+        products = [scenes.items | {"product_bundle": "visual"}]
+        await asyncio.to_thread(hook.create_order, {"name": "taken", "products": products})
+        seen = looks(planet)
+        while looks(planet) < seen + 4:
+            await asyncio.sleep(0.01)
+        assert order[:3] == [0, 1, 2], "nobody was refused, so more are called than were seen to fit"
+        for one in waiting:
+            one.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def test_all_waits_count_together(self, planet: Sandbox, others: list[str]) -> None:
+        waiting = [asyncio.create_task(first_event(self.trigger(1.0))) for _ in range(30)]
+        assert {event["status"] for event in await asyncio.gather(*waiting)} == {"timeout"}
+        assert looks(planet) < 40
 
     async def test_too_late(self, planet: Sandbox, others: list[str]) -> None:
         assert await first_event(self.trigger(0.2)) == {"status": "timeout"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import pickle
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -74,6 +75,7 @@ MODES: dict[str, dict[str, Any]] = {"poke": {"deferrable": False}, "deferred": {
 @pytest.mark.planet_sandbox(speed=30.0)
 @pytest.mark.parametrize("mode", MODES)
 class TestOutcomes:
+    @pytest.mark.guide("order-wait")
     def test_success(
         self, planet: Sandbox, runner: Runner, ti: FakeTaskInstance, place: Any, mode: str
     ) -> None:
@@ -103,14 +105,17 @@ class TestOutcomes:
         with pytest.raises(error) as caught:
             runner.run(sensor(place(outcome), timeout=20, **MODES[mode]))
         assert isinstance(caught.value, AirflowException)
-        assert isinstance(caught.value, AirflowFailException) is not error.retryable
+        assert isinstance(caught.value, AirflowFailException), "such an order won't change: no retry"
+        assert type(pickle.loads(pickle.dumps(caught.value))) is type(caught.value)
         if isinstance(caught.value, OrderError):
             assert caught.value.state == outcome
             assert caught.value.hints[0] == "the hint" or outcome == "partial"
 
-    def test_partial_where_it_is_allowed(self, runner: Runner, place: Any, mode: str) -> None:
+    def test_partial_where_it_is_allowed(self, runner: Runner, place: Any, scenes: Scenes, mode: str) -> None:
         result = runner.run(sensor(place("partial"), allow_partial=True, **MODES[mode]))
         assert result["state"] == "partial"
+        assert result["missing"] == [{"item_type": "PSScene", "item_ids": scenes.item_ids[1:]}]
+        assert result["results"] > 0
 
     def test_an_order_that_is_not_there(self, runner: Runner, planet: Sandbox, mode: str) -> None:
         with pytest.raises(NotFoundError) as caught:
@@ -190,6 +195,37 @@ def test_reschedule(planet: Sandbox, runner: Runner, place: Any) -> None:
     assert timedelta(seconds=100) < ahead <= timedelta(seconds=120)
     planet.clock.advance(600)
     assert runner.run(wait, ti)["state"] == "success"
+
+
+def test_deferring_goes_before_rescheduling(planet: Sandbox, runner: Runner, place: Any) -> None:
+    planet.clock.speed = 30.0
+    assert runner.run(sensor(place(), mode="reschedule", deferrable=True))["state"] == "success"
+    assert len(runner.deferrals) == 1
+
+
+@pytest.mark.parametrize("mode", ["poke", "reschedule"])
+def test_soft_fail_skips_what_waiting_wont_mend(
+    planet: Sandbox, runner: Runner, place: Any, mode: str
+) -> None:
+    order_id = place("failed")
+    planet.clock.advance(600)
+    with pytest.raises(AirflowSkipException):
+        runner.run(sensor(order_id, mode=mode, soft_fail=True, deferrable=False))
+
+
+def test_each_poke_of_a_reschedule_is_one_request(planet: Sandbox, runner: Runner, place: Any) -> None:
+    order_id, ti = place(), FakeTaskInstance()
+    wait = sensor(order_id, mode="reschedule", poke_interval=120, deferrable=False)
+    for looks in (1, 2, 3):
+        with pytest.raises(AirflowRescheduleException):
+            runner.run(wait, ti)
+        assert sum(one.path.endswith(order_id) for one in planet.requests) == looks
+
+
+def test_soft_fail_skips_a_rescheduled_timeout(runner: Runner, place: Any) -> None:
+    begun = FakeTaskInstance(first_reschedule_date=datetime.now(timezone.utc) - timedelta(hours=2))
+    with pytest.raises(AirflowSkipException):
+        runner.run(sensor(place(), mode="reschedule", timeout=3600, soft_fail=True, deferrable=False), begun)
 
 
 def test_reschedule_ends_in_time(runner: Runner, place: Any) -> None:

@@ -106,3 +106,17 @@ def test_other_errors_pass(other: BaseException) -> None:
     with pytest.raises(type(other)) as caught, task_errors():
         raise other
     assert caught.value is other
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_where_no_retry_can_mend_it_every_error_is_final(kind: type[exceptions.PlanetError]) -> None:
+    with pytest.raises(kind) as caught, task_errors(), task_errors(retry=False):
+        raise example(kind)
+    assert isinstance(caught.value, AirflowFailException)
+    assert type(caught.value).__name__ == kind.__name__
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (type(again), again.args, vars(again)) == (
+        type(caught.value),
+        caught.value.args,
+        vars(caught.value),
+    )

@@ -122,7 +122,7 @@ async def test_a_change_is_logged_once(
 
 
 async def test_the_deadline(planet: Sandbox, order_id: str, scenes: Scenes) -> None:
-    deadline = time.time() + 0.3
+    deadline = time.time() + 1.0
     # The deadline is kept although the next look would be later.
     event = await first_event(revived(order_trigger(order_id, deadline=deadline, poke_interval=60.0)))
     assert deadline <= time.time() < deadline + 1
@@ -200,16 +200,6 @@ async def test_trouble_that_stays_ends_with_the_deadline(
     assert event["status"] == "timeout"
     assert 0.9 < time.monotonic() - started < 3
     assert seen(planet) < 10, "it looks less and less often"
-
-
-def test_pauses_grow_with_failures_and_are_spread() -> None:
-    trigger = order_trigger(poke_interval=10.0)
-    pauses = [[trigger._pause(failures) for _ in range(50)] for failures in (0, 1, 2, 3, 9)]
-    for several, times in zip(pauses, (1, 2, 4, 8, 8), strict=True):
-        assert all(9 * times <= pause <= 11 * times for pause in several)
-        assert len(set(several)) > 10
-    assert order_trigger(poke_interval=10.0, deadline=time.time() + 1)._pause(0) <= 1
-    assert order_trigger(poke_interval=10.0, deadline=time.time() - 1)._pause(0) == 0
 
 
 async def test_a_missing_credential_is_an_event(planet_sandbox: Sandbox) -> None:

@@ -7,12 +7,13 @@
     ├── ConfigurationError           the connection, an extra or a setting is wrong (also a ValueError)
     │   └── CredentialsError         no credential was found, or it cannot be read
     ├── TransportError               no answer came: refused, cut, timed out
+    │   └── TokenUnavailableError    no access token could be had, so the request was not sent
     ├── RateLimitQueueError          the next free slot of the rate limit is too far away
     ├── RateLimitStoreError          where the rate limit's state lives can't be used, and there is no fallback
     ├── LockTimeoutError             somebody else held a lock for too long
     ├── APIError                     Planet answered with an error status
     │   ├── BadRequestError          400, 422: the request's content is wrong
-    │   ├── AuthenticationError      401: the credential is wrong
+    │   ├── AuthenticationError      401, or a token was refused: the credential is wrong
     │   ├── PermissionDeniedError    403: the account may not do this
     │   │   └── OverQuotaError       the account's quota is used up (403, or 429 by its message)
     │   ├── NotFoundError            404, 410
@@ -33,12 +34,14 @@
     │   ├── OrderUncertainError      whether an order was placed could not be found out
     │   └── OrderTimeoutError        the order did not end in time
     ├── AssetError
-    │   └── AssetUnavailableError    the item has no such asset, or it may not be downloaded
+    │   ├── AssetUnavailableError    the item has no such asset, or it may not be downloaded
+    │   └── AssetTimeoutError        the asset was not active in time
     └── TransferError
         ├── UnsafePathError          a delivered name leads out of its destination, or clashes
         ├── LinkExpiredError         a download link is not valid any more
         ├── IncompleteTransferError  a body ended before its time
         ├── ContentChangedError      the source changed while it was being read
+        ├── ArchiveError             a zip can't be read, or would unpack to more than it may
         └── ChecksumError            files are missing, short or altered
 
 All of them pickle, with their attributes, and none of their messages holds a credential or a signed link.
@@ -114,6 +117,19 @@ class TransportError(PlanetError):
         self.sent = sent
 
 
+class TokenUnavailableError(TransportError):
+    """No access token or key could be had: its endpoint doesn't answer, or not with one.
+
+    The request that wanted it was not sent.
+
+    :param retry_after: Seconds that the endpoint asked to wait, if it did.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message, sent=False)
+        self.retry_after = retry_after
+
+
 class RateLimitQueueError(PlanetError):
     """The next free slot of the rate limit is further away than the queue may be long.
 
@@ -167,7 +183,7 @@ class BadRequestError(APIError):
 
 
 class AuthenticationError(APIError):
-    """401: the credential is missing, wrong or revoked."""
+    """401, or a token or login was refused: the credential is missing, wrong or revoked."""
 
     retryable = False
 
@@ -299,6 +315,10 @@ class AssetUnavailableError(AssetError):
     retryable = False
 
 
+class AssetTimeoutError(AssetError):
+    """The asset was not active in time. Its activation goes on at Planet's."""
+
+
 class TransferError(PlanetError):
     """Bytes did not arrive as they should.
 
@@ -326,6 +346,12 @@ class IncompleteTransferError(TransferError):
 
 class ContentChangedError(TransferError):
     """The source changed while it was being read."""
+
+
+class ArchiveError(TransferError):
+    """A delivered zip can't be read, or would unpack to more than it may. It is kept, and nothing was unpacked."""
+
+    retryable = False
 
 
 class ChecksumError(TransferError):

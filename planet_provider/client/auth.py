@@ -1,20 +1,29 @@
-"""Who we are: where credentials come from, and how they are put on a request."""
+"""How credentials are put on a request, and where an API key comes from."""
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
-from collections.abc import Generator, Mapping
-from pathlib import Path
+from collections.abc import AsyncGenerator, Generator, Mapping
+from typing import TYPE_CHECKING
 
 import httpx
 
 from planet_provider.client.redact import origin
+from planet_provider.client.secret_file import SECRET_FILE, read_secret
+from planet_provider.client.shared_token import SharedToken
+from planet_provider.client.token_requests import login_key, oauth_token
 from planet_provider.exceptions import CredentialsError
 
-#: The environment variable and the secret file that Planet's SDK reads, in this order.
+if TYPE_CHECKING:
+    import ssl
+
+    from planet_provider.client.config import PlanetConfig
+
+#: The environment variable that Planet's SDK reads, before the secret file.
 API_KEY_VARIABLE = "PL_API_KEY"
-SECRET_FILE = Path("~/.planet.json")
+
+_UNAUTHORIZED = 401
 
 
 class ApiKeyAuth(httpx.Auth):
@@ -35,6 +44,98 @@ class ApiKeyAuth(httpx.Auth):
         yield request
 
 
+class SharedTokenAuth(httpx.Auth):
+    """Put a token that the process shares on requests to the API's own origin, and on no others.
+
+    A request that is answered 401 is sent once more, where another token can be had.
+
+    :param token: Where the token comes from.
+    :param scheme: What stands before it in the ``Authorization`` header.
+    :param base_url: The API's base URL.
+    """
+
+    def __init__(self, token: SharedToken, scheme: str, base_url: str) -> None:
+        self._token = token
+        self._scheme = scheme
+        self._origin = origin(base_url)
+
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Send with a token; after a 401 with another."""
+        if not self._at_home(request):
+            yield request
+            return
+        token = self._token.get().value
+        response = yield self._signed(request, token)
+        if response.status_code == _UNAUTHORIZED:
+            response.read()  # gives its connection back to others before the wait
+            another = self._token.get(refused=token).value
+            if another != token:
+                yield self._signed(request, another)
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """Do the same without blocking the event loop."""
+        if not self._at_home(request):
+            yield request
+            return
+        token = (await self._token.aget()).value
+        response = yield self._signed(request, token)
+        if response.status_code == _UNAUTHORIZED:
+            await response.aread()
+            another = (await self._token.aget(refused=token)).value
+            if another != token:
+                yield self._signed(request, another)
+
+    def _at_home(self, request: httpx.Request) -> bool:
+        return origin(str(request.url)) == self._origin
+
+    def _signed(self, request: httpx.Request, token: str) -> httpx.Request:
+        request.headers["Authorization"] = f"{self._scheme} {token}"
+        return request
+
+
+def auth_of(config: PlanetConfig, tls: ssl.SSLContext | None = None) -> httpx.Auth:
+    """Return how a configuration authenticates. Nothing is sent before the first request.
+
+    :param tls: Certificates to trust when a token is fetched; by default as httpx does.
+    """
+    token = _token_of(config, tls)
+    if token is None:
+        return ApiKeyAuth(config.api_key, config.base_url)
+    return SharedTokenAuth(token, "api-key" if config.oauth is None else "Bearer", config.base_url)
+
+
+def api_key_of(config: PlanetConfig) -> str:
+    """Return the API key of a configuration; with a login, Planet is asked for it.
+
+    :raises CredentialsError: It authenticates as an OAuth client, which has none.
+    :raises AuthenticationError: The login is refused.
+    :raises TokenUnavailableError: The login can't be made now.
+    """
+    if config.oauth is not None:
+        raise CredentialsError("An OAuth client has no API key; use auth=api_key or auth=login.")
+    token = _token_of(config, None)
+    return config.api_key if token is None else token.get().value
+
+
+def who_is(config: PlanetConfig) -> str:
+    """Describe, without any secret, as whom a configuration authenticates; asks for a token where one is used.
+
+    :raises AuthenticationError: The credentials are refused.
+    :raises TokenUnavailableError: A token can't be had now.
+    """
+    token = _token_of(config, None)
+    if token is None:
+        return f"API key with fingerprint {fingerprint(config.api_key)}"
+    kind, name = ("OAuth client", config.oauth.client_id) if config.oauth else ("login", _email(config))
+    claims = ", ".join(f"{claim} {value}" for claim, value in token.get().claims.items() if value != name)
+    return f"{kind} {name} ({claims})" if claims else f"{kind} {name}"
+
+
+def fingerprint(secret: str) -> str:
+    """Return the first 8 hexadecimal digits of a secret's SHA-256, to tell secrets apart without showing them."""
+    return hashlib.sha256(secret.encode()).hexdigest()[:8]
+
+
 def api_key_from_env(
     variable: str = API_KEY_VARIABLE, environ: Mapping[str, str] | None = None
 ) -> str | None:
@@ -48,28 +149,6 @@ def api_key_from_env(
     return value or None
 
 
-def api_key_from_file(path: str | os.PathLike[str] = SECRET_FILE) -> str:
-    """Read the API key from a Planet secret file, ``{"key": "..."}``.
-
-    :param path: The file; ``~`` is expanded.
-    :raises CredentialsError: It cannot be read, or holds no key.
-    """
-    file = Path(path).expanduser()
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CredentialsError(f"The Planet secret file {file} cannot be read: {error.strerror}.") from error
-    except ValueError:
-        # The parser's own error is left out of the chain: it holds the file's text.
-        raise CredentialsError(
-            f'The Planet secret file {file} is not JSON; expected {{"key": "..."}}.'
-        ) from None
-    key = content.get("key") if isinstance(content, dict) else None
-    if not isinstance(key, str) or not key.strip():
-        raise CredentialsError(f'The Planet secret file {file} holds no "key"; expected {{"key": "..."}}.')
-    return key.strip()
-
-
 def default_api_key() -> str:
     """Find a key as Planet's SDK does: ``PL_API_KEY``, then ``~/.planet.json``.
 
@@ -79,8 +158,20 @@ def default_api_key() -> str:
     if key is not None:
         return key
     if SECRET_FILE.expanduser().exists():
-        return api_key_from_file()
+        return read_secret()
     raise CredentialsError(
         f"No Planet credential was found: define an Airflow connection of type 'planet' with the API key as "
         f"its password, or set {API_KEY_VARIABLE}, or write {SECRET_FILE}."
     )
+
+
+def _email(config: PlanetConfig) -> str:
+    return "" if config.login is None else config.login.email
+
+
+def _token_of(config: PlanetConfig, tls: ssl.SSLContext | None) -> SharedToken | None:
+    if config.oauth is not None:
+        return oauth_token(config.oauth, config.timeout, tls)
+    if config.login is not None:
+        return login_key(config.login, config.base_url, config.timeout, tls)
+    return None

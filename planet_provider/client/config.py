@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from urllib.parse import SplitResult, urlsplit
 
+from planet_provider.client.credentials import LOGIN_PATH, Login, OAuthClient, check_secret_url
 from planet_provider.client.ratelimit import Fallback, account_of, check_store_url
 from planet_provider.client.redact import redact_url
 from planet_provider.exceptions import ConfigurationError, CredentialsError
@@ -39,7 +40,11 @@ RATE_SHARE = 0.95
 class PlanetConfig:
     """How to reach Planet, as whom, how fast and how patiently.
 
+    One of ``api_key``, ``oauth`` and ``login`` says as whom.
+
     :param api_key: Planet API key. Not shown.
+    :param oauth: A service account, whose access token is fetched when it is needed.
+    :param login: An account's e-mail and password, for which its API key is fetched when it is needed.
     :param base_url: Origin of the APIs, ``http`` or ``https``.
     :param rate_limits: Requests per second by class; classes left out keep 95 % of the documented rate.
     :param rate_limit_store: Where the limiter keeps its state. ``memory://``: this process;
@@ -51,21 +56,23 @@ class PlanetConfig:
         :class:`~planet_provider.exceptions.RateLimitQueueError`.
     :param timeout: Seconds to wait for a connection, or between two reads. Orders can take seconds to be
         accepted; the official SDK waits 30 s.
-    :param max_connections: Connections at once, per session.
+    :param max_connections: Connections at once, per session; for 16 downloads and as many to the API.
     :param max_attempts: How often a request is sent at most.
     :param max_retry_seconds: Seconds from a request's first attempt after which it is not sent again.
     :param backoff_seconds: First step of the exponential back-off between attempts, in seconds; doubled
         each time, with full jitter, up to 64 s (the official SDK's bound).
     """
 
-    api_key: str = field(repr=False)
+    api_key: str = field(default="", repr=False)
+    oauth: OAuthClient | None = None
+    login: Login | None = None
     base_url: str = DEFAULT_BASE_URL
     rate_limits: Mapping[str, float] = field(default_factory=dict)
     rate_limit_store: str = field(default="memory://", repr=False)
     rate_limit_fallback: Fallback = 0.1
     max_queue_seconds: float = 600.0
     timeout: float = 60.0
-    max_connections: int = 16
+    max_connections: int = 32
     max_attempts: int = 6
     max_retry_seconds: float = 300.0
     backoff_seconds: float = 1.0
@@ -73,15 +80,25 @@ class PlanetConfig:
     @property
     def account(self) -> str:
         """A hash that names whom Planet counts requests and orders by, without telling the credential."""
-        return account_of(self.api_key)
+        return account_of(self.identity)
+
+    @property
+    def identity(self) -> str:
+        """What Planet counts requests and orders by. May be a secret: :attr:`account` is its hash.
+
+        A service account's and a login's don't change when their secrets do.
+        """
+        if self.oauth is not None:
+            return f"oauth {self.oauth.client_id} {self.oauth.token_url}"
+        if self.login is not None:
+            return f"login {self.login.email.lower()} {self.base_url}"
+        return self.api_key
 
     def __post_init__(self) -> None:
-        if not self.api_key or self.api_key.strip() != self.api_key:
-            raise CredentialsError(
-                "The Planet API key is empty or has blanks around it: set the connection's password, "
-                "PL_API_KEY, or ~/.planet.json."
-            )
+        self._check_credential()
         object.__setattr__(self, "base_url", _base_url(self.base_url))
+        if self.login is not None:
+            check_secret_url("host", f"{self.base_url}{LOGIN_PATH}")
         for name in ("timeout", "max_queue_seconds", "max_retry_seconds", "backoff_seconds"):
             _require_positive(name, getattr(self, name))
         for name in ("max_connections", "max_attempts"):
@@ -91,6 +108,19 @@ class PlanetConfig:
         object.__setattr__(self, "rate_limits", _rates(self.rate_limits))
         check_store_url(self.rate_limit_store)
         _check_fallback(self.rate_limit_fallback)
+
+    def _check_credential(self) -> None:
+        if self.oauth is not None or self.login is not None:
+            if self.api_key or (self.oauth is not None and self.login is not None):
+                raise CredentialsError(
+                    "Several credentials were given: pass one of api_key, oauth and login."
+                )
+            return
+        if not self.api_key or self.api_key.strip() != self.api_key:
+            raise CredentialsError(
+                "The Planet API key is empty or has blanks around it: set the connection's password, "
+                "PL_API_KEY, or ~/.planet.json."
+            )
 
 
 def _require_positive(name: str, value: object) -> None:

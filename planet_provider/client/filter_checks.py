@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from planet_provider.client import checks
+from planet_provider.client import checks, spec
 from planet_provider.client import geometry as geometries
 from planet_provider.exceptions import InvalidInputError
 
@@ -108,13 +108,19 @@ def _config(kind: str, config: Any, field: str, max_vertices: int) -> Any:
     return _CONFIG_CHECKS[kind](config, field)
 
 
+def _asset_type(value: object, field: str) -> str:
+    checked = checks.asset_type(value, field)
+    spec.check_asset_type(checked, field)
+    return checked
+
+
 _CONFIG_CHECKS: dict[str, _ConfigCheck] = {
     "DateRangeFilter": partial(_bounds, check=checks.utc_datetime),
     "RangeFilter": partial(_bounds, check=checks.number),
     "UpdateFilter": partial(_bounds, check=checks.utc_datetime, known=("gt", "gte")),
     "NumberInFilter": partial(checks.sequence, check=checks.number),
     "StringInFilter": partial(checks.sequence, check=checks.text),
-    "AssetFilter": partial(checks.sequence, check=checks.asset_type),
+    "AssetFilter": partial(checks.sequence, check=_asset_type),
     "PermissionFilter": partial(checks.sequence, check=checks.text),
 }
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from planet_provider.client import checks, order_delivery, order_options, order_tools
+from planet_provider.client import checks, order_delivery, order_options, order_tools, spec
 from planet_provider.client import geometry as geometries
 from planet_provider.exceptions import InvalidInputError
 
@@ -128,7 +128,8 @@ def validate(
 ) -> None:
     """Check an order's request that is sent as it is.
 
-    Unknown fields are refused: Planet may pass over a mistyped one, and charge for an order without it.
+    Unknown fields are refused: Planet may pass over a mistyped one, and charge for an order without it. Item
+    types and product bundles that :mod:`planet_provider.client.spec` doesn't know are only warned of.
 
     :param request: Body of the request.
     :param max_items: Items that the order may have.
@@ -202,10 +203,12 @@ def _checked_item_ids(entry: object, path: str) -> list[str]:
     if len(set(ids)) < len(ids):
         repeated = [item_id for item_id, count in Counter(ids).items() if count > 1]
         raise InvalidInputError(f"{path}.item_ids", repeated, "are there more than once; keep one of each.")
-    checks.item_type(given["item_type"], f"{path}.item_type")
+    item_type = checks.item_type(given["item_type"], f"{path}.item_type")
+    spec.check_item_type(item_type, f"{path}.item_type")
     bundles = checks.text(given["product_bundle"], f"{path}.product_bundle")
     for bundle in bundles.split(","):
         checks.product_bundle(bundle, f"{path}.product_bundle")
+        spec.check_product_bundle(bundle, item_type, f"{path}.product_bundle")
     return ids
 
 

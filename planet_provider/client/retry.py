@@ -14,7 +14,14 @@ from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
 from planet_provider.client.config import PlanetConfig
-from planet_provider.exceptions import APIError, PlanetError, RateLimitError, ServerError, TransportError
+from planet_provider.exceptions import (
+    APIError,
+    PlanetError,
+    RateLimitError,
+    ServerError,
+    TokenUnavailableError,
+    TransportError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +119,7 @@ class _Wait(wait_base):
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
         error = _failure(retry_state)
-        if isinstance(error, APIError) and error.retry_after is not None:
+        if isinstance(error, (APIError, TokenUnavailableError)) and error.retry_after is not None:
             return error.retry_after
         return self._backoff(retry_state)
 

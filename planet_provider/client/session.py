@@ -19,17 +19,20 @@ import httpx
 import tenacity
 
 from planet_provider import __version__
-from planet_provider.client.auth import ApiKeyAuth
+from planet_provider.client.auth import auth_of
 from planet_provider.client.call import Call
 from planet_provider.client.config import PlanetConfig
+from planet_provider.client.network import pause, use_large_reads
 from planet_provider.client.paging import Pages
 from planet_provider.client.ratelimit import RateLimiter, open_store
 from planet_provider.client.redact import install_log_redaction, origin, redact_url
+from planet_provider.client.repeated import Attempts
 from planet_provider.client.responses import api_error, result, transport_error
 from planet_provider.client.retry import QueueTime, retry_options
 from planet_provider.exceptions import (
     LinkExpiredError,
     OverQuotaError,
+    PlanetError,
     RateLimitError,
     TransferError,
     UnexpectedResponseError,
@@ -40,6 +43,9 @@ SessionT = TypeVar("SessionT", bound="PlanetSession")
 
 #: Redirects that a download follows. Planet's links take one hop to storage.
 MAX_REDIRECTS = 5
+
+#: Bytes of a redirect's body that are rather read than paid for with a new connection.
+_SHORT_BODY = 64 << 10
 
 #: What storage and Planet answer to a link that is not valid any more.
 _EXPIRED = frozenset({401, 403, 404, 410})
@@ -60,11 +66,11 @@ class _Core:
     def __init__(self, config: PlanetConfig, limiter: RateLimiter | None) -> None:
         install_log_redaction()
         self.config = config
-        self._auth = ApiKeyAuth(config.api_key, config.base_url)
+        self._auth = auth_of(config, _tls())
         self._origin = origin(config.base_url)
         self._limiter = limiter or RateLimiter(
             open_store(config.rate_limit_store, config.rate_limit_fallback),
-            config.api_key,
+            config.identity,
             config.rate_limits,
             config.max_queue_seconds,
         )
@@ -111,6 +117,7 @@ class PlanetSession(_Core):
     def __init__(self, config: PlanetConfig, *, limiter: RateLimiter | None = None) -> None:
         super().__init__(config, limiter)
         self._http = httpx.Client(**self._client_options())
+        use_large_reads(self._http)
 
     def __enter__(self: SessionT) -> SessionT:
         return self
@@ -150,7 +157,7 @@ class PlanetSession(_Core):
 
     @contextmanager
     def open(
-        self, url: str, *, rate_class: str, headers: Mapping[str, str] | None = None
+        self, url: str, *, rate_class: str | None, headers: Mapping[str, str] | None = None
     ) -> Iterator[httpx.Response]:
         """Open a download link and yield the answer with its body unread.
 
@@ -158,8 +165,9 @@ class PlanetSession(_Core):
         429 and 5xx are retried until an answer begins; what breaks while the body is read reaches the caller
         as ``httpx.TransportError``.
 
-        :param url: A link that Planet gave.
-        :param rate_class: ``orders.download`` or ``data.download``.
+        :param url: A link that Planet gave, or where it led to.
+        :param rate_class: ``orders.download`` or ``data.download``; ``None`` for storage, which Planet doesn't
+            count.
         :param headers: e.g. ``Range`` and ``If-Range``.
         :return: An answer with status 200, 206 or 416.
         :raises LinkExpiredError: The link is not valid any more.
@@ -176,10 +184,15 @@ class PlanetSession(_Core):
             response.close()
 
     def _send(self, call: Call[T], before_attempt: Callable[[], None] | None = None) -> tuple[T, Any]:
+        attempts = Attempts(call)
+
         def attempt() -> tuple[T, Any]:
             if before_attempt is not None:
                 before_attempt()
-            return self._send_once(call)
+            try:
+                return self._send_once(call)
+            except PlanetError as error:
+                return attempts.settled(error)
 
         return self._retrying(call.label, call.repeatable, call.rate_class, attempt)
 
@@ -190,10 +203,12 @@ class PlanetSession(_Core):
             raise transport_error(error, call.label) from error
         return result(call, response)
 
-    def _retrying(self, label: str, repeatable: bool, rate_class: str, attempt: Callable[[], T]) -> T:
+    def _retrying(self, label: str, repeatable: bool, rate_class: str | None, attempt: Callable[[], T]) -> T:
         queued = QueueTime()
 
         def limited() -> T:
+            if rate_class is None:
+                return attempt()
             with queued.running():
                 self._limiter.acquire(rate_class)
             sent = time.monotonic()
@@ -203,14 +218,15 @@ class PlanetSession(_Core):
                 self._limiter.pause(rate_class, error.retry_after, time.monotonic() - sent)
                 raise
 
-        return tenacity.Retrying(**retry_options(self.config, label, queued, repeatable=repeatable))(limited)
+        options = retry_options(self.config, label, queued, repeatable=repeatable)
+        return tenacity.Retrying(sleep=pause, **options)(limited)
 
     def _open_once(self, url: str, label: str, headers: dict[str, str]) -> httpx.Response:
         for _ in range(MAX_REDIRECTS + 1):
             response = self._open_hop(url, label, headers)
             if not response.has_redirect_location:
                 return _checked(response, label, at_home=origin(url) == self._origin)
-            response.close()
+            _discard(response)
             url = _followed(url, response.headers["Location"])
         raise TransferError(f"{label}: more than {MAX_REDIRECTS} redirects. {_NEW_LINK}")
 
@@ -263,7 +279,15 @@ class AsyncPlanetSession(_Core):
         retrying = tenacity.AsyncRetrying(
             sleep=asyncio.sleep, **retry_options(self.config, call.label, queued, repeatable=call.repeatable)
         )
-        return await retrying(self._send_once, call, queued)
+        attempts = Attempts(call)
+
+        async def attempt() -> tuple[T, Any]:
+            try:
+                return await self._send_once(call, queued)
+            except PlanetError as error:
+                return attempts.settled(error)
+
+        return await retrying(attempt)
 
     async def _send_once(self, call: Call[T], queued: QueueTime) -> tuple[T, Any]:
         with queued.running():
@@ -293,6 +317,18 @@ def _followed(url: str, link: str) -> str:
             f"{_NEW_LINK}"
         )
     return target
+
+
+def _discard(response: httpx.Response) -> None:
+    """Close an answer; read its body before, if that is short, so that its connection can be used again."""
+    length = response.headers.get("Content-Length", "")
+    try:
+        if length.isdecimal() and int(length) <= _SHORT_BODY:
+            response.read()
+    except httpx.HTTPError:
+        pass
+    finally:
+        response.close()
 
 
 def _checked(response: httpx.Response, label: str, *, at_home: bool) -> httpx.Response:

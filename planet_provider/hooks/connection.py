@@ -9,28 +9,27 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import Connection
 
-from planet_provider.client.auth import (
-    API_KEY_VARIABLE,
-    SECRET_FILE,
-    api_key_from_env,
-    api_key_from_file,
-    default_api_key,
-)
+from planet_provider.client.auth import API_KEY_VARIABLE, api_key_from_env, default_api_key
 from planet_provider.client.config import DEFAULT_BASE_URL, PlanetConfig
+from planet_provider.client.credentials import PLANET_TOKEN_URL, Login, OAuthClient
+from planet_provider.client.secret_file import SECRET_FILE, read_secret
 from planet_provider.exceptions import ConfigurationError, CredentialsError
 
 DEFAULT_CONN_ID = "planet_default"
+
+#: The forms of authentication.
+AUTH_METHODS = ("api_key", "oauth", "login", "env", "file")
 
 #: Extras that go to :class:`PlanetConfig` under the same name.
 _CLIENT_EXTRAS = frozenset(
     {"rate_limits", "rate_limit_store", "timeout", "max_connections", "max_attempts", "max_retry_seconds"}
     | {"rate_limit_fallback", "max_queue_seconds", "backoff_seconds"}
 )
-_AUTH_EXTRAS = frozenset({"auth", "auth_file", "env_var"})
+_AUTH_EXTRAS = frozenset({"auth", "auth_file", "env_var", "token_url"})
 #: All extras; the form's fields in :func:`planet_provider.get_provider_info` are the same.
 KNOWN_EXTRAS = _CLIENT_EXTRAS | _AUTH_EXTRAS
 _WHOLE_NUMBERS = frozenset({"max_connections", "max_attempts"})
-_TEXTS = frozenset({"rate_limit_store", "auth_file", "env_var"})
+_TEXTS = frozenset({"rate_limit_store", "auth_file", "env_var", "token_url"})
 
 
 def config_from_environment() -> PlanetConfig:
@@ -62,7 +61,8 @@ def config_from_connection(connection: Connection) -> PlanetConfig:
     }
     settings.setdefault("rate_limit_store", default_store())
     try:
-        return PlanetConfig(api_key=_api_key(connection, extras), base_url=_base_url(connection), **settings)
+        credential = _credential(connection, extras)
+        return PlanetConfig(**credential, base_url=_base_url(connection), **settings)
     except ConfigurationError as error:
         raise type(error)(f"Connection {connection.conn_id!r}: {error}") from None
 
@@ -116,8 +116,22 @@ def _base_url(connection: Connection) -> str:
     return f"{host}:{connection.port}" if connection.port else host
 
 
-def _api_key(connection: Connection, extras: Mapping[str, Any]) -> str:
+def _credential(connection: Connection, extras: Mapping[str, Any]) -> dict[str, Any]:
     method = extras.get("auth", "api_key")
+    if method == "oauth":
+        return {
+            "oauth": OAuthClient(
+                client_id=connection.login or "",
+                client_secret=connection.password or "",
+                token_url=extras.get("token_url", PLANET_TOKEN_URL),
+            )
+        }
+    if method == "login":
+        return {"login": Login(email=connection.login or "", password=connection.password or "")}
+    return {"api_key": _api_key(method, connection, extras)}
+
+
+def _api_key(method: object, connection: Connection, extras: Mapping[str, Any]) -> str:
     if method == "api_key":
         if not connection.password:
             raise CredentialsError(
@@ -131,5 +145,5 @@ def _api_key(connection: Connection, extras: Mapping[str, Any]) -> str:
             raise CredentialsError(f"auth=env, but the environment variable {variable} is not set.")
         return key
     if method == "file":
-        return api_key_from_file(extras.get("auth_file", SECRET_FILE))
-    raise ConfigurationError(f"extra auth={method!r}: must be one of api_key, env, file.")
+        return read_secret(extras.get("auth_file", SECRET_FILE))
+    raise ConfigurationError(f"extra auth={method!r}: must be one of {', '.join(AUTH_METHODS)}.")

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from planet_provider.sandbox import control, data_items, data_search, orders_api, storage
+from planet_provider.sandbox import auth, control, data_items, data_search, orders_api, storage
 from planet_provider.sandbox.auth import Account
 from planet_provider.sandbox.links import BUCKET
 from planet_provider.sandbox.pipeline import guarded, json_error, pipeline
@@ -64,7 +64,9 @@ def api(state: State) -> web.Application:
     for path in ("/compute/ops/download", "/compute/ops/download/"):
         app.router.add_get(path, orders_api.download)
     app.router.add_get("/compute/ops/bundles/spec", orders_api.bundle_spec)
-    app.router.add_post("/auth/token", state.auth.issue_token)
+    for path in ("/auth/token", auth.TOKEN_PATH):
+        app.router.add_post(path, state.auth.issue_token)
+    app.router.add_get(f"{auth.REALM}/.well-known/openid-configuration", state.auth.discovery)
     app.router.add_post("/v0/auth/login", state.auth.login)
     app.router.add_routes(control.routes())
     return app

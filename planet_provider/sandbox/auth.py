@@ -5,13 +5,20 @@ from __future__ import annotations
 import hmac
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 
 import aiohttp
 from aiohttp import web
 
+from planet_provider.sandbox.clock import SandboxClock
 from planet_provider.sandbox.config import SandboxConfig
 from planet_provider.sandbox.errors import ApiError, unauthorized
 from planet_provider.sandbox.signing import BadSignatureError, Signer
+
+REALM = "/auth/realms/main"
+"""Where the realm for service accounts is, by the path of Planet's own."""
+
+TOKEN_PATH = f"{REALM}/protocol/openid-connect/token"
 
 
 @dataclass(frozen=True)
@@ -28,10 +35,12 @@ class Authenticator:
     """Accounts and their credentials.
 
     :param signer: Signs the tokens.
+    :param clock: What access tokens expire by: moved forward, they are over.
     """
 
-    def __init__(self, config: SandboxConfig, signer: Signer) -> None:
+    def __init__(self, config: SandboxConfig, signer: Signer, clock: SandboxClock) -> None:
         self._signer = signer
+        self._clock = clock
         self._generation = 0
         self.reset(config)
 
@@ -64,7 +73,7 @@ class Authenticator:
         return account
 
     async def issue_token(self, request: web.Request) -> web.Response:
-        """``POST /auth/token``: OAuth 2 client credentials (RFC 6749, 4.4)."""
+        """``POST /auth/realms/main/protocol/openid-connect/token``: client credentials (RFC 6749, 4.4)."""
         form = await request.post()
         if form.get("grant_type") != "client_credentials":
             raise ApiError(400, {"error": "unsupported_grant_type"})
@@ -73,8 +82,18 @@ class Authenticator:
         expected = self._config.oauth_client_id, self._config.oauth_client_secret
         if not _same(client_id, expected[0]) or not _same(secret, expected[1]):
             raise ApiError(401, {"error": "invalid_client"})
-        expires = time.time() + self._config.token_seconds
-        claims = {"sub": client_id, "exp": expires, "generation": self._generation, "iat": time.time()}
+        now, life = time.time(), self._config.token_seconds
+        # Its holder times it with its own clock, so it lives that long in real seconds; unless time is moved.
+        over = self._clock.now() + timedelta(seconds=life * self._clock.speed)
+        claims = {
+            "sub": expected[0],
+            "azp": expected[0],
+            "account": f"organization-of-{expected[0]}",
+            "iat": now,
+            "exp": now + life,
+            "sandbox_exp": over.timestamp(),
+            "generation": self._generation,
+        }
         return web.json_response(
             {
                 "access_token": self._signer.token(claims),
@@ -83,6 +102,21 @@ class Authenticator:
                 "scope": "planet",
             },
             headers={"Cache-Control": "no-store"},
+        )
+
+    async def discovery(self, request: web.Request) -> web.Response:
+        """``GET /auth/realms/main/.well-known/openid-configuration``."""
+        origin = f"{request.scheme}://{request.host}"
+        return web.json_response(
+            {
+                "issuer": f"{origin}{REALM}",
+                "token_endpoint": f"{origin}{TOKEN_PATH}",
+                "grant_types_supported": ["client_credentials"],
+                "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+                "response_types_supported": [],
+                "subject_types_supported": ["public"],
+                "id_token_signing_alg_values_supported": ["HS256"],
+            }
         )
 
     async def login(self, request: web.Request) -> web.Response:
@@ -103,7 +137,8 @@ class Authenticator:
             claims = self._signer.claims(token)
         except (BadSignatureError, ValueError):
             return None
-        if claims.get("generation") != self._generation or claims.get("exp", 0) <= time.time():
+        over = claims.get("sandbox_exp", 0) <= self._clock.now().timestamp()
+        if claims.get("generation") != self._generation or over:
             return None
         return self._keys[self._config.api_keys[0]]
 

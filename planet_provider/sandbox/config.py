@@ -33,12 +33,13 @@ class SandboxConfig:
     :param storage_port: TCP port of the storage origin; 0 lets the system choose.
     :param api_keys: Accepted API keys, one account each; the first one's account is also
         that of the OAuth client and of the e-mail login.
-    :param oauth_client_id: Client id of ``POST /auth/token`` (client credentials).
+    :param oauth_client_id: Client id of ``POST /auth/realms/main/protocol/openid-connect/token`` (client
+        credentials), which is ``POST /auth/token`` too.
     :param oauth_client_secret: Its secret.
     :param email: Account of ``POST /v0/auth/login``.
     :param password: Its password.
     :param token_seconds: Life of an OAuth access token, in *real* seconds, since its holder
-        times it with its own clock.
+        times it with its own clock; moving the sandbox's clock forward ends it earlier.
     :param seed: Seed of the catalogue.
     :param items: Scenes in the catalogue.
     :param scene_pixels: Edge of a rendered scene in pixels.

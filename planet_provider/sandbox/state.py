@@ -46,7 +46,7 @@ class State:
         self.faults = FaultBoard()
         self.recorder = Recorder(config.recorded_requests)
         self.limiter = RateLimiter(config)
-        self.auth = Authenticator(config, self.signer)
+        self.auth = Authenticator(config, self.signer, self.clock)
         self.outcomes = OutcomeBoard(config)
         self.orders = OrderBook(config, self.clock, self.outcomes)
         self.objects = ObjectStore()

@@ -139,6 +139,7 @@ class TestRefusals:
         words(caught.value, "concurrency limit", "wait until some have ended")
         assert caught.value.retryable
 
+    @pytest.mark.guide("errors-tree")
     @pytest.mark.parametrize("status", [403, 429])
     def test_over_quota(self, planet_sandbox: Sandbox, connect: Connect, status: int) -> None:
         planet_sandbox.reset(rate_limits=False, quota_km2=1.0, over_quota_status=status)
@@ -224,6 +225,7 @@ class TestRateLimit:
 
 
 class TestServerErrors:
+    @pytest.mark.guide("session-limits-retries")
     @pytest.mark.parametrize("status", [500, 502, 503, 504])
     def test_transient_ones_are_retried(self, planet_sandbox: Sandbox, connect: Connect, status: int) -> None:
         planet_sandbox.faults.add(Fault(kind="status", status=status, times=2))

@@ -13,6 +13,7 @@ import pytest
 from planet import exceptions
 
 from planet_provider.sandbox import Sandbox
+from planet_provider.sandbox.auth import REALM, TOKEN_PATH
 
 pytest_plugins = ("sdk",)
 
@@ -108,6 +109,26 @@ async def test_oauth_client_credentials(server: Sandbox, home: Path) -> None:
     before = len(server.requests)
     await works(server, planet.Auth._from_plauth(context))
     assert [request.path for request in server.requests[before:]] == ["/compute/ops/stats/orders/v2"]
+
+
+async def test_oauth_by_discovery_in_a_realm_with_the_path_of_planets(server: Sandbox, home: Path) -> None:
+    """As ``Auth.from_oauth_m2m`` has it, with this realm in place of Planet's."""
+    context = planet_auth_utils.PlanetAuthFactory.initialize_auth_client_context_from_custom_config(
+        client_config={
+            "client_type": "oidc_client_credentials_secret",
+            "auth_server": f"{server.url}{REALM}",
+            "client_id": "sandbox-client",
+            "client_secret": "sandbox-client-secret",
+            "scopes": [],
+        },
+        save_token_file=False,
+        save_profile_config=False,
+        profile_name="sandbox-realm",
+    )
+    await works(server, planet.Auth._from_plauth(context))
+    paths = [request.path for request in server.requests[-3:]]
+    assert paths == [f"{REALM}/.well-known/openid-configuration", TOKEN_PATH, "/compute/ops/stats/orders/v2"]
+    assert server.requests[-1].headers["authorization"].startswith("Bearer ")
 
 
 async def test_oauth_token_that_was_revoked(server: Sandbox, home: Path) -> None:

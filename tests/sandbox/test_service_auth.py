@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import time
 
 import httpx
 import pytest
 from plain_http import Api
 
 from planet_provider.sandbox import Sandbox, run
+from planet_provider.sandbox.auth import REALM, TOKEN_PATH
 
 pytestmark = pytest.mark.planet_sandbox(rate_limits=False)
 
@@ -90,6 +92,32 @@ class TestOAuth:
             status(planet_sandbox, Authorization=f"Bearer {token(planet_sandbox).json()['access_token']}")
             == 401
         )
+
+    def test_expires_by_the_sandboxs_clock_too(self, planet_sandbox: Sandbox) -> None:
+        bearer = f"Bearer {token(planet_sandbox).json()['access_token']}"
+        planet_sandbox.clock.advance(planet_sandbox.config.token_seconds - 5)
+        assert status(planet_sandbox, Authorization=bearer) == 200
+        planet_sandbox.clock.advance(5)
+        assert status(planet_sandbox, Authorization=bearer) == 401
+
+    @pytest.mark.planet_sandbox(speed=100_000.0, token_seconds=60.0)
+    def test_lives_in_real_seconds_however_fast_the_clock(self, planet_sandbox: Sandbox) -> None:
+        bearer = f"Bearer {token(planet_sandbox).json()['access_token']}"
+        time.sleep(0.01)  # a quarter of an hour in the sandbox
+        assert status(planet_sandbox, Authorization=bearer) == 200
+
+    def test_the_realm_says_where_tokens_are_had(self, planet_sandbox: Sandbox) -> None:
+        config = httpx.get(f"{planet_sandbox.url}{REALM}/.well-known/openid-configuration").json()
+        assert config["token_endpoint"] == f"{planet_sandbox.url}{TOKEN_PATH}"
+        answer = httpx.post(
+            config["token_endpoint"],
+            data={
+                "grant_type": "client_credentials",
+                "client_id": planet_sandbox.config.oauth_client_id,
+                "client_secret": planet_sandbox.config.oauth_client_secret,
+            },
+        )
+        assert status(planet_sandbox, Authorization=f"Bearer {answer.json()['access_token']}") == 200
 
     def test_revoked(self, planet_sandbox: Sandbox) -> None:
         before = token(planet_sandbox).json()["access_token"]

@@ -14,6 +14,7 @@ from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ErrorResponse, GetConnection
 from airflow_support import CONNECTION, FAST, Connect, FakeTaskInstance, Runner, Scenes
 
+from planet_provider.client.shared_token import forget_tokens
 from planet_provider.sandbox import Sandbox
 from planet_provider.sandbox.bundles import choose
 
@@ -51,7 +52,9 @@ def planet_sandbox(planet_sandbox_server: Sandbox, request: pytest.FixtureReques
     settings: dict[str, Any] = {}
     for marker in request.node.iter_markers("planet_sandbox"):
         settings = {**marker.kwargs, **settings}
-    # A key of its own for each test, because the limiter remembers what an account was told.
+    # A key of its own for each test, because the limiter remembers what an account was told; so no test may
+    # have a key or a token that another fetched.
+    forget_tokens()
     key = f"PLAK-{uuid.uuid4().hex}"
     planet_sandbox_server.reset(**{"rate_limits": False, "api_keys": (key,), **settings})
     return planet_sandbox_server

@@ -74,7 +74,10 @@ def refused(task: Any, said: tuple[str, ...], sandbox: Sandbox) -> InvalidInputE
         ({"limit": "10"}, ("limit='10'",)),
         ({"batch_size": 0}, ("batch_size=0", "greater than 0")),
         ({"xcom_max_items": -1}, ("xcom_max_items=-1",)),
-        ({"output_path": "/data/found.shp"}, ("output_path='/data/found.shp'", ".geojson or .ndjson")),
+        (
+            {"output_path": "/data/found.shp"},
+            ("output_path='/data/found.shp'", ".geojson, .ndjson or .parquet"),
+        ),
         ({"output_path": "found.geojson"}, ("output_path='found.geojson'", "must be an absolute path")),
         ({"output_path": Path("found.geojson")}, ("output_path='found.geojson'", "absolute path")),
         ({"output_path": "gopher://x/found.geojson"}, ("output_path='gopher://x/found.geojson'",)),

@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow_support import CONNECTION, Connect
 
 from planet_provider.client.config import DEFAULT_BASE_URL, RATE_SHARE, PlanetConfig
+from planet_provider.client.credentials import Login, OAuthClient
 from planet_provider.exceptions import ConfigurationError, CredentialsError
 from planet_provider.hooks import planet as hook_module
 from planet_provider.hooks.connection import KNOWN_EXTRAS, default_store
@@ -50,6 +51,7 @@ def config(monkeypatch: pytest.MonkeyPatch) -> Any:
     return read
 
 
+@pytest.mark.guide("auth-key")
 def test_a_key_is_enough(config: Any) -> None:
     assert config() == PlanetConfig(api_key=KEY, base_url=DEFAULT_BASE_URL, rate_limit_store=default_store())
 
@@ -65,8 +67,8 @@ def test_the_machines_processes_share_a_rate_limit_by_default(
 
 
 def test_every_setting_of_the_client_is_an_extra_and_tested_here() -> None:
-    settings = {field.name for field in fields(PlanetConfig)} - {"api_key", "base_url"}
-    assert set(SETTINGS) == settings == KNOWN_EXTRAS - {"auth", "auth_file", "env_var"}
+    settings = {field.name for field in fields(PlanetConfig)} - {"api_key", "oauth", "login", "base_url"}
+    assert set(SETTINGS) == settings == KNOWN_EXTRAS - {"auth", "auth_file", "env_var", "token_url"}
 
 
 @pytest.mark.parametrize("as_text", [False, True])
@@ -88,7 +90,7 @@ def test_empty_fields_of_the_form_are_defaults(config: Any) -> None:
     assert config(dict.fromkeys(KNOWN_EXTRAS)) == config()
 
 
-@pytest.mark.parametrize("extra", [{"timout": 5}, {"rate_limit": {}}, {"token_url": "https://x"}])
+@pytest.mark.parametrize("extra", [{"timout": 5}, {"rate_limit": {}}, {"tokenurl": "https://x"}])
 def test_an_unknown_extra_is_refused_by_name(config: Any, extra: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="'planet_default': unknown extra") as caught:
         config(extra)
@@ -118,7 +120,7 @@ def test_an_unknown_extra_is_refused_by_name(config: Any, extra: dict[str, Any])
         ({"rate_limit_store": "gopher://x"}, "rate_limit_store: unknown scheme 'gopher'"),
         ({"rate_limit_fallback": 1.5}, "rate_limit_fallback=1.5"),
         ({"rate_limit_fallback": "never"}, "rate_limit_fallback='never'"),
-        ({"auth": "magic"}, "auth='magic': must be one of api_key, env, file"),
+        ({"auth": "magic"}, "auth='magic': must be one of api_key, oauth, login, env, file"),
         ({"auth": ["env"]}, "auth="),
         ({"auth": "env", "env_var": 5}, "env_var=5"),
         ({"auth": "file", "auth_file": {}}, "auth_file="),
@@ -175,6 +177,7 @@ def test_extras_of_a_uri_are_text(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (config.timeout, config.max_attempts) == (5.0, 3)
 
 
+@pytest.mark.guide("auth-env")
 def test_auth_env(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PL_API_KEY", "PLAK-standard-0123456789")
     monkeypatch.setenv("OTHER_KEY", "PLAK-other-0123456789")
@@ -184,6 +187,7 @@ def test_auth_env(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         config({"auth": "env", "env_var": "NOT_THERE"})
 
 
+@pytest.mark.guide("auth-file")
 def test_auth_file(config: Any, no_credentials: Path, tmp_path: Path) -> None:
     (no_credentials / ".planet.json").write_text('{"key": "PLAK-home-0123456789"}')
     other = tmp_path / "secret.json"
@@ -194,6 +198,101 @@ def test_auth_file(config: Any, no_credentials: Path, tmp_path: Path) -> None:
     with pytest.raises(CredentialsError, match="is not JSON") as caught:
         config({"auth": "file", "auth_file": str(other)})
     assert "PLAK" not in str(caught.value)
+
+
+@pytest.mark.guide("auth-oauth")
+def test_auth_oauth(config: Any) -> None:
+    fields = {"login": "client-1", "password": "hush-secret"}
+    default = config({"auth": "oauth"}, **fields)
+    assert default.oauth == OAuthClient(client_id="client-1", client_secret="hush-secret")
+    assert default.oauth.token_url.startswith("https://services.sentinel-hub.com/auth/realms/main/")
+    assert (default.api_key, default.login) == ("", None)
+    elsewhere = config({"auth": "oauth", "token_url": "http://127.0.0.1:8080/token"}, **fields)
+    assert elsewhere.oauth.token_url == "http://127.0.0.1:8080/token"
+    assert "hush-secret" not in repr(elsewhere)
+
+
+def test_auth_login(config: Any) -> None:
+    given = config({"auth": "login"}, login="me@example.com", password="hush-secret")
+    assert given.login == Login(email="me@example.com", password="hush-secret")
+    assert (given.api_key, given.oauth) == ("", None)
+    assert "hush-secret" not in repr(given)
+
+
+@pytest.mark.parametrize(
+    ("fields", "extra", "said"),
+    [
+        ({}, {"auth": "oauth"}, "the OAuth client id (the connection's login) is missing"),
+        ({"login": "a"}, {"auth": "oauth"}, "the OAuth client secret (the connection's password) is missing"),
+        ({"password": "hush"}, {"auth": "login"}, "the account's e-mail (the connection's login) is missing"),
+        ({"login": "a"}, {"auth": "login"}, "the account's password (the connection's password) is missing"),
+        ({"login": "a", "password": " hush"}, {"auth": "oauth"}, "has blanks around it"),
+        (
+            {"login": "a", "password": "hush"},
+            {"auth": "oauth", "token_url": "http://planet.example/token"},
+            "token_url='http://planet.example/token': must be https",
+        ),
+        (
+            {"login": "a", "password": "hush", "host": "http://planet.example"},
+            {"auth": "login"},
+            "host='http://planet.example/v0/auth/login': must be https",
+        ),
+        (
+            {"login": "a", "password": "hush"},
+            {"auth": "oauth", "token_url": "https://u:hush@planet.example/token"},
+            "must have no user, password",
+        ),
+        (
+            {"login": "a", "password": "hush"},
+            {"auth": "oauth", "token_url": "planet.example"},
+            "must be a URL",
+        ),
+        (
+            {"login": "a", "password": "hush"},
+            {"auth": "oauth", "token_url": 5},
+            "token_url=5: must be a string",
+        ),
+    ],
+)
+def test_what_oauth_and_login_need(
+    config: Any, fields: dict[str, Any], extra: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        config(extra, **{"password": None, **fields})
+    assert "Connection 'planet_default'" in str(caught.value)
+    assert said in str(caught.value)
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "form"),
+    [
+        ("planet://client-1:hush-secret@?auth=oauth", "oauth"),
+        ("planet://me%40example.com:hush%2Fsecret@?auth=login", "login"),
+        ("planet://:hush@?auth=env&env_var=TEAM_KEY", "env"),
+    ],
+)
+def test_uris_of_other_forms(monkeypatch: pytest.MonkeyPatch, uri: str, form: str) -> None:
+    monkeypatch.setenv(CONNECTION, uri)
+    monkeypatch.setenv("TEAM_KEY", KEY)
+    config = PlanetHook().config()
+    got = config.oauth or config.login or config.api_key
+    assert (
+        got
+        == {
+            "oauth": OAuthClient(client_id="client-1", client_secret="hush-secret"),
+            "login": Login(email="me@example.com", password="hush/secret"),
+            "env": KEY,
+        }[form]
+    )
+
+
+def test_the_secrets_of_all_forms_are_masked(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    masked: list[str] = []
+    monkeypatch.setattr(hook_module, "mask_secret", masked.append)
+    for auth in ("oauth", "login"):
+        config({"auth": auth}, login="a", password=f"hush-{auth}")
+    assert masked == ["hush-oauth", "hush-login"]
 
 
 def test_auth_api_key_without_password(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import socket
 import time
+from pathlib import Path
 
 import pytest
-from airflow_support import AOI, Connect, Scenes
+from airflow_support import AOI, FAST, Connect, Scenes
 
 from planet_provider.client import data, orders
-from planet_provider.exceptions import BadRequestError, InvalidInputError, NotFoundError
+from planet_provider.client.auth import fingerprint
+from planet_provider.exceptions import BadRequestError, CredentialsError, InvalidInputError, NotFoundError
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.sandbox import Fault, Sandbox
+from planet_provider.sandbox.auth import TOKEN_PATH
 
 
 def order(scenes: Scenes, name: str = "hook") -> dict[str, object]:
@@ -22,7 +25,87 @@ def test_the_test_button_with_a_good_key(planet: Sandbox, scenes: Scenes) -> Non
     PlanetHook().create_order(order(scenes))
     ok, said = PlanetHook().test_connection()
     assert ok
-    assert said == f"{planet.url} accepts the API key: 1 orders queued, 0 running."
+    assert said == (
+        f"{planet.url} accepts the API key with fingerprint {fingerprint(planet.api_key)}. "
+        "Orders API: 1 orders queued, 0 running. Data API: answers."
+    )
+
+
+def test_the_test_button_with_an_oauth_client(connect: Connect, planet_sandbox: Sandbox) -> None:
+    config = planet_sandbox.config
+    fields = {"login": config.oauth_client_id, "password": config.oauth_client_secret}
+    connect(fields | {"extra": FAST | {"auth": "oauth", "token_url": f"{planet_sandbox.url}{TOKEN_PATH}"}})
+    ok, said = PlanetHook().test_connection()
+    assert ok
+    assert f"accepts the OAuth client {config.oauth_client_id} (account organization-of-" in said
+    connect(
+        fields
+        | {
+            "password": "wrong",  # pragma: allowlist secret
+            "extra": FAST | {"auth": "oauth", "token_url": f"{planet_sandbox.url}{TOKEN_PATH}"},
+        }
+    )
+    ok, said = PlanetHook().test_connection()
+    assert not ok
+    assert "invalid_client. Check the connection's login (client id), password (client secret)" in said
+
+
+def test_the_test_button_with_a_login(connect: Connect, planet_sandbox: Sandbox) -> None:
+    config = planet_sandbox.config
+    connect({"login": config.email, "password": config.password, "extra": FAST | {"auth": "login"}})
+    ok, said = PlanetHook().test_connection()
+    assert ok
+    assert f"accepts the login {config.email} (user_id 1)" in said
+    assert config.password not in said
+
+
+@pytest.mark.parametrize(
+    ("path", "denied", "answering"),
+    [("/orders/v2", "Orders API: GET", "Data API: answers."), ("/data/", "Data API: POST", "0 running.")],
+)
+def test_the_test_button_with_an_account_of_one_api(
+    planet: Sandbox, path: str, denied: str, answering: str
+) -> None:
+    planet.faults.add(Fault(kind="status", status=403, path=path, times=None))
+    ok, said = PlanetHook().test_connection()
+    assert ok
+    assert denied in said
+    assert "403" in said
+    assert answering in said
+
+
+def test_the_test_button_with_an_account_of_nothing(planet: Sandbox) -> None:
+    planet.faults.add(Fault(kind="status", status=403, times=None))
+    ok, said = PlanetHook().test_connection()
+    assert not ok
+    assert "knows, but has nothing for, the API key" in said
+
+
+@pytest.mark.guide("auth-store")
+def test_secrets_are_stored_and_read(planet: Sandbox, tmp_path: Path) -> None:
+    file = tmp_path / "secret.json"
+    assert PlanetHook().store_secret(file) == str(file)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert PlanetHook.read_secret(file) == planet.api_key
+
+
+@pytest.mark.guide("auth-login")
+def test_a_login_s_key_is_stored(
+    connect: Connect, planet_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = planet_sandbox.config
+    connect({"login": config.email, "password": config.password, "extra": FAST | {"auth": "login"}})
+    PlanetHook().store_secret(tmp_path / "secret.json")
+    connect({"password": None, "extra": FAST | {"auth": "file", "auth_file": str(tmp_path / "secret.json")}})
+    assert PlanetHook().config().api_key == planet_sandbox.api_key
+    assert PlanetHook().get_order_stats()["user"]["queued_orders"] == 0
+
+
+def test_an_oauth_client_has_no_key_to_store(connect: Connect, tmp_path: Path) -> None:
+    connect({"login": "id", "password": "hush-secret", "extra": {"auth": "oauth"}})
+    with pytest.raises(CredentialsError, match="has no API key"):
+        PlanetHook().store_secret(tmp_path / "secret.json")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_test_button_with_a_bad_key(connect: Connect) -> None:
@@ -80,6 +163,7 @@ async def test_async_session(planet: Sandbox, scenes: Scenes) -> None:
     assert item["id"] == scenes.item_ids[0]
 
 
+@pytest.mark.guide("search-quick")
 def test_search(planet: Sandbox) -> None:
     found = list(PlanetHook().search(["PSScene"], geometry=AOI, limit=3, sort="acquired asc"))
     assert len(found) == 3
@@ -95,6 +179,8 @@ def test_search_refuses_bad_input(planet: Sandbox) -> None:
     assert planet.requests == []
 
 
+@pytest.mark.guide("item-get")
+@pytest.mark.guide("asset-get")
 def test_items_and_assets(planet: Sandbox, scenes: Scenes) -> None:
     item = PlanetHook().get_item(scenes.item_type, scenes.item_ids[0])
     assert item["properties"]["item_type"] == scenes.item_type
@@ -106,6 +192,8 @@ def test_items_and_assets(planet: Sandbox, scenes: Scenes) -> None:
         PlanetHook().get_item(scenes.item_type, "20010101_000000_00_0000")
 
 
+@pytest.mark.guide("order-create")
+@pytest.mark.guide("order-get")
 def test_orders(planet: Sandbox, scenes: Scenes) -> None:
     hook = PlanetHook()
     placed = [hook.create_order(order(scenes, name))["id"] for name in ("a", "b", "c")]

@@ -10,9 +10,9 @@ import pytest
 from planet_provider.client.auth import (
     ApiKeyAuth,
     api_key_from_env,
-    api_key_from_file,
     default_api_key,
 )
+from planet_provider.client.secret_file import read_secret
 from planet_provider.exceptions import CredentialsError
 
 KEY = "PLAK0123456789abcdef"
@@ -57,20 +57,20 @@ class TestEnvironment:
 class TestFile:
     def test_reads_the_sdk_s_file(self, no_credentials: Path) -> None:
         (no_credentials / ".planet.json").write_text(f'{{"key": " {KEY} "}}', encoding="utf-8")
-        assert api_key_from_file() == KEY
+        assert read_secret() == KEY
         assert default_api_key() == KEY
 
     def test_elsewhere(self, no_credentials: Path) -> None:
         (no_credentials / "team.json").write_text(f'{{"key": "{KEY}"}}', encoding="utf-8")
-        assert api_key_from_file("~/team.json") == KEY
+        assert read_secret("~/team.json") == KEY
 
     def test_missing(self, tmp_path: Path) -> None:
         with pytest.raises(CredentialsError, match=r"nowhere\.json cannot be read: No such file"):
-            api_key_from_file(tmp_path / "nowhere.json")
+            read_secret(tmp_path / "nowhere.json")
 
     def test_a_folder(self, tmp_path: Path) -> None:
         with pytest.raises(CredentialsError, match="cannot be read: Is a directory"):
-            api_key_from_file(tmp_path)
+            read_secret(tmp_path)
 
     @pytest.mark.parametrize(
         "content", [b"", KEY.encode(), b'{"key": "' + KEY.encode(), b"\xff" + KEY.encode()]
@@ -79,7 +79,7 @@ class TestFile:
         file = tmp_path / "secret.json"
         file.write_bytes(content)
         with pytest.raises(CredentialsError, match="is not JSON; expected") as caught:
-            api_key_from_file(file)
+            read_secret(file)
         assert KEY not in "".join(traceback.format_exception(caught.value))
         assert caught.value.__cause__ is None
 
@@ -90,7 +90,7 @@ class TestFile:
         file = tmp_path / "secret.json"
         file.write_text(content, encoding="utf-8")
         with pytest.raises(CredentialsError, match='holds no "key"; expected'):
-            api_key_from_file(file)
+            read_secret(file)
 
 
 class TestDefault:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from planet_provider.client.config import DEFAULT_BASE_URL, DOCUMENTED_RATES, PlanetConfig
+from planet_provider.client.credentials import Login, OAuthClient
+from planet_provider.client.ratelimit import account_of
 from planet_provider.exceptions import ConfigurationError, CredentialsError
 
 KEY = "PLAK0123456789abcdef"
@@ -151,3 +153,58 @@ def test_is_frozen_and_can_be_changed_into_another() -> None:
     other = dataclasses.replace(one, timeout=1.0)
     assert (other.timeout, other.rate_limits) == (1.0, one.rate_limits)
     assert isinstance(other.rate_limits, Mapping)
+
+
+def test_one_credential() -> None:
+    client = OAuthClient(client_id="a", client_secret="hush")
+    login = Login(email="me@example.com", password="hush")
+    for given in ({"oauth": client}, {"login": login}):
+        assert "hush" not in repr(PlanetConfig(**given))  # type: ignore[arg-type]
+        with pytest.raises(CredentialsError, match="Several credentials"):
+            config(**given)
+    with pytest.raises(CredentialsError, match="Several credentials"):
+        PlanetConfig(oauth=client, login=login)
+    with pytest.raises(CredentialsError, match="empty or has blanks"):
+        PlanetConfig()
+
+
+def test_identities_are_not_their_secrets() -> None:
+    def by_client(secret: str, url: str = "https://a.example/token") -> PlanetConfig:
+        return PlanetConfig(oauth=OAuthClient(client_id="a", client_secret=secret, token_url=url))
+
+    def by_login(email: str, password: str) -> PlanetConfig:
+        return PlanetConfig(login=Login(email=email, password=password))
+
+    assert by_client("one").account == by_client("two").account
+    assert by_client("one").account != by_client("one", "https://b.example/token").account
+    assert by_login("Me@Example.com", "one").account == by_login("me@example.com", "two").account
+    assert config().account == account_of(KEY)
+
+
+@pytest.mark.parametrize(
+    ("url", "fine"),
+    [
+        ("https://auth.example/token", True),
+        ("http://127.0.0.1:8080/token", True),
+        ("http://127.9.9.9/token", True),
+        ("http://[::1]:8080/token", True),
+        ("http://localhost/token", True),
+        ("http://localhost.evil.example/token", False),
+        ("http://127.0.0.1.evil.example/token", False),
+        ("http://10.0.0.1/token", False),
+        ("ftp://auth.example/token", False),
+        ("https://user:pass@auth.example/token", False),
+        ("https://auth.example/token?key=x", False),
+        ("https:///token", False),
+        ("https://auth.example:port/token", False),
+        (" https://auth.example/token", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_where_secrets_may_be_sent(url: Any, fine: bool) -> None:
+    if fine:
+        assert OAuthClient(client_id="a", client_secret="b", token_url=url).token_url == url
+    else:
+        with pytest.raises(ConfigurationError, match="token_url="):
+            OAuthClient(client_id="a", client_secret="b", token_url=url)

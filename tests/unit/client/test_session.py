@@ -113,6 +113,8 @@ class TestSend:
             session.send(orders.stats())
         assert not caught.value.sent
 
+    @pytest.mark.guide("session-close")
+    @pytest.mark.guide("session-context")
     def test_a_closed_session(self, planet_sandbox: Sandbox) -> None:
         with session_of(planet_sandbox) as session:
             session.send(orders.stats())

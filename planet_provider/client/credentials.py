@@ -1,0 +1,86 @@
+"""What one may authenticate with beside an API key, as values, and where it may be sent."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from planet_provider.client.redact import redact_url
+from planet_provider.exceptions import ConfigurationError, CredentialsError
+
+#: Token endpoint of Planet's realm for service accounts. Source: the official SDK's built-in configuration.
+PLANET_TOKEN_URL = "https://services.sentinel-hub.com/auth/realms/main/protocol/openid-connect/token"  # noqa: S105
+
+#: Where an account's e-mail and password are exchanged for its API key, on the API's origin.
+LOGIN_PATH = "/v0/auth/login"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OAuthClient:
+    """A service account: OAuth 2 client credentials, as a Planet administrator creates them.
+
+    :param client_id: Its id.
+    :param client_secret: Its secret. Not shown.
+    :param token_url: Token endpoint; ``https``, or any on this machine.
+    """
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    token_url: str = PLANET_TOKEN_URL
+
+    def __post_init__(self) -> None:
+        _require("the OAuth client id (the connection's login)", self.client_id)
+        _require("the OAuth client secret (the connection's password)", self.client_secret)
+        check_secret_url("token_url", self.token_url)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """A user's account. Planet calls this way of authentication legacy.
+
+    :param email: The account's e-mail address.
+    :param password: Its password. Not shown.
+    """
+
+    email: str
+    password: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _require("the account's e-mail (the connection's login)", self.email)
+        _require("the account's password (the connection's password)", self.password)
+
+
+def check_secret_url(name: str, url: object) -> None:
+    """Check that a URL is one to send a secret to: ``https``, or on this machine, without a secret in it.
+
+    :param name: Name that errors give it.
+    :raises ConfigurationError: It isn't.
+    """
+    try:
+        parts = urlsplit(url) if isinstance(url, str) and not any(map(str.isspace, url)) else urlsplit("")
+        parts.port  # noqa: B018 - reading it checks it
+    except ValueError:
+        parts = urlsplit("")
+    shown = redact_url(url) if isinstance(url, str) else url
+    if not parts.hostname or parts.scheme not in {"http", "https"}:
+        raise ConfigurationError(f"{name}={shown!r}: must be a URL such as {PLANET_TOKEN_URL}.")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigurationError(f"{name}={shown!r}: must have no user, password, query or fragment.")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ConfigurationError(
+            f"{name}={shown!r}: must be https, because a secret is sent there; plain http is for this machine."
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address is this machine's own."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _require(what: str, value: object) -> None:
+    if not isinstance(value, str) or not value or value != value.strip():
+        raise CredentialsError(f"{what} is missing, or has blanks around it.")

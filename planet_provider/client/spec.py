@@ -1,0 +1,107 @@
+"""Planet's item types, product bundles and asset types, as they were known at a date: for warnings alone.
+
+Planet adds to them, so what is unknown here is never refused: it is sent as it is, and a warning in the log
+names what may have been meant. Nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from functools import cache, lru_cache
+from importlib import resources
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+#: How alike two names must be for one to be suggested for the other; difflib's own default.
+_ALIKE = 0.6
+_SUGGESTIONS = 3
+
+
+def edition() -> str:
+    """Return the date of what is known here."""
+    return str(_spec()["edition"])
+
+
+def item_types(product_bundle: str | None = None) -> frozenset[str]:
+    """Return the item types known; with a product bundle, those that it is for."""
+    if product_bundle is not None:
+        return frozenset(_bundles().get(product_bundle, ()))
+    ordered = (item_type for assets in _bundles().values() for item_type in assets)
+    return frozenset(ordered).union(_spec()["searched_only"])
+
+
+def product_bundles(item_type: str | None = None) -> frozenset[str]:
+    """Return the product bundles known; with an item type, those that there are for it."""
+    bundles = _bundles().items()
+    return frozenset(name for name, assets in bundles if item_type is None or item_type in assets)
+
+
+def asset_types(item_type: str | None = None) -> frozenset[str]:
+    """Return the asset types that bundles have; with an item type, its own. Items may have others beside."""
+    return frozenset(
+        asset_type
+        for assets in _bundles().values()
+        for kind, several in assets.items()
+        if item_type in (None, kind)
+        for asset_type in several
+    )
+
+
+def check_item_type(item_type: str, field: str) -> None:
+    """Warn of an item type that is not known here.
+
+    :param field: Name that the warning gives it.
+    """
+    if item_type not in item_types():
+        _warn(field, item_type, f"no item type known in {edition()}", *_alike(item_type, item_types()))
+
+
+def check_product_bundle(product_bundle: str, item_type: str, field: str) -> None:
+    """Warn of a product bundle that is not known here, or not for the item type.
+
+    :param field: Name that the warning gives it.
+    """
+    if product_bundle not in product_bundles():
+        alike = _alike(product_bundle, product_bundles())
+        _warn(field, product_bundle, f"no product bundle known in {edition()}", *alike)
+    elif product_bundles(item_type) and item_type not in item_types(product_bundle):
+        what = f"no product bundle that {item_type} was known to have in {edition()}"
+        _warn(field, product_bundle, what, *_alike(product_bundle, product_bundles(item_type)))
+
+
+def check_asset_type(asset_type: str, field: str) -> None:
+    """Warn of an asset type that looks like one known here and is none.
+
+    :param field: Name that the warning gives it.
+    """
+    # Items have more assets than bundles, so what looks like nothing known is nothing to warn of.
+    if asset_type not in asset_types() and (alike := _alike(asset_type, asset_types())):
+        _warn(field, asset_type, f"no asset type of a bundle known in {edition()}", *alike)
+
+
+@cache
+def _spec() -> Mapping[str, Any]:
+    text = resources.files("planet_provider.client").joinpath("spec.json").read_text(encoding="utf-8")
+    return dict(json.loads(text))
+
+
+def _bundles() -> Mapping[str, Mapping[str, Collection[str]]]:
+    bundles: Mapping[str, Mapping[str, Collection[str]]] = _spec()["bundles"]
+    return bundles
+
+
+def _alike(name: str, known: Collection[str]) -> list[str]:
+    by_lower = {one.lower(): one for one in sorted(known)}
+    if name.lower() in by_lower:
+        return [by_lower[name.lower()]]
+    return [by_lower[one] for one in get_close_matches(name.lower(), by_lower, _SUGGESTIONS, _ALIKE)]
+
+
+@lru_cache(maxsize=1024)  # each warning once a process: a filter is checked whenever it is combined
+def _warn(field: str, value: str, what: str, *alike: str) -> None:
+    meant = f"; did you mean {' or '.join(alike)}?" if alike else "."
+    log.warning("%s=%r is %s%s It is sent as it is.", field, value, what, meant)

@@ -1,0 +1,59 @@
+"""What "Test connection" asks and says: as whom one is known, and which APIs answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from planet_provider.client import data, filters, orders
+from planet_provider.client.auth import who_is
+from planet_provider.client.config import PlanetConfig
+from planet_provider.client.session import PlanetSession
+from planet_provider.exceptions import NotFoundError, PermissionDeniedError, PlanetError
+
+#: How often, and for how many seconds, it tries: somebody waits for it.
+ATTEMPTS = 2
+TIMEOUT_SECONDS = 10.0
+
+
+def checkup(config: PlanetConfig) -> tuple[bool, str]:
+    """Ask the Orders and the Data API for something small.
+
+    :return: Whether at least one of them takes the credential; and who one is and what they answer, or what
+        is wrong.
+    """
+    hasty = replace(
+        config,
+        max_attempts=min(config.max_attempts, ATTEMPTS),
+        timeout=min(config.timeout, TIMEOUT_SECONDS),
+    )
+    said, accepted = [], False
+    try:
+        who = who_is(hasty)
+        with PlanetSession(hasty) as session:
+            for api, ask in _QUESTIONS.items():
+                try:
+                    said.append(f"{api}: {ask(session)}.")
+                    accepted = True
+                # The account may be one that has only the other.
+                except (PermissionDeniedError, NotFoundError) as error:
+                    said.append(f"{api}: {error}")
+    except PlanetError as error:
+        return False, str(error)
+    verdict = "accepts" if accepted else "knows, but has nothing for,"
+    return accepted, f"{config.base_url} {verdict} the {who}. {' '.join(said)}"
+
+
+def _orders(session: PlanetSession) -> str:
+    stats = session.send(orders.stats())
+    counts: dict[str, Any] = stats.get("user") or stats.get("organization") or {}
+    return f"{counts.get('queued_orders', 0)} orders queued, {counts.get('running_orders', 0)} running"
+
+
+def _data(session: PlanetSession) -> str:
+    session.send(data.quick_search(["PSScene"], filters.empty_filter(), page_size=1))
+    return "answers"
+
+
+_QUESTIONS: dict[str, Callable[[PlanetSession], str]] = {"Orders API": _orders, "Data API": _data}

@@ -1,16 +1,31 @@
-"""Gathering the items of a search's pages."""
+"""Gathering what a list's or a search's pages hold.
+
+::
+
+    pages = session.pages(data.quick_search(["PSScene"], wanted))
+    for item in collect.items(pages): ...                      # one at a time
+    found = list(collect.items(pages, limit=1000))             # a list
+    collection = collect.feature_collection(collect.items(pages))
+
+Into a file, with bounded memory: :func:`planet_provider.transfer.features.write_items`.
+"""
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 
+from planet_provider.client import checks
 from planet_provider.client.parse import JSONObject
 
 #: File name suffixes of the formats that items are written in.
 GEOJSON = ".geojson"
 NDJSON = ".ndjson"
+
+# Made once, because json.dumps makes one for each item; what comes from JSON has no circles.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
 def items(pages: Iterable[list[JSONObject]], limit: int | None = None) -> Iterator[JSONObject]:
@@ -19,20 +34,35 @@ def items(pages: Iterable[list[JSONObject]], limit: int | None = None) -> Iterat
     :param pages: As :meth:`planet_provider.client.session.PlanetSession.pages` yields them.
     :param limit: Stop after as many; no further page is asked for.
     """
-    seen: set[tuple[str, str]] = set()
+    # Ids are all that is kept of what went by: some 10 MB for 100,000 items.
+    seen: defaultdict[str, set[str]] = defaultdict(set)
 
     def fresh() -> Iterator[JSONObject]:
         for item in chain.from_iterable(pages):
-            key = (str(item["properties"]["item_type"]), str(item["id"]))
-            if key not in seen:
-                seen.add(key)
+            item_id, of_type = item["id"], seen[item["properties"]["item_type"]]
+            if item_id not in of_type:
+                of_type.add(item_id)
                 yield item
 
     return islice(fresh(), limit)
 
 
+def rows(pages: Iterable[list[JSONObject]], limit: int | None = None) -> Iterator[JSONObject]:
+    """Yield the rows of all pages of a list, of orders or of saved searches.
+
+    :param pages: As :meth:`planet_provider.client.session.PlanetSession.pages` yields them.
+    :param limit: Stop after as many; no further page is asked for. By default all, never a silent cut.
+    """
+    if limit is not None:
+        checks.whole_number(limit, "limit")
+    return islice(chain.from_iterable(pages), limit)
+
+
 def feature_collection(features: Iterable[JSONObject]) -> JSONObject:
-    """Return a GeoJSON FeatureCollection."""
+    """Return a GeoJSON FeatureCollection. In memory: a large search goes into a file.
+
+    :param features: As :func:`items` yields them.
+    """
     return {"type": "FeatureCollection", "features": list(features)}
 
 
@@ -49,7 +79,7 @@ def write(
         sink(b'{"type": "FeatureCollection", "features": [\n')
     separator = b""
     for feature in features:
-        sink(separator + json.dumps(feature, ensure_ascii=False, separators=(",", ":")).encode())
+        sink(separator + _encode(feature).encode())
         separator = b",\n" if as_collection else b"\n"
         yield feature
     sink(b"\n]}\n" if as_collection else separator)

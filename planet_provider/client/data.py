@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from planet_provider.client import checks
+from planet_provider.client import checks, spec
 from planet_provider.client.call import Call
 from planet_provider.client.parse import JSONObject, json_object, next_link, nothing
 from planet_provider.exceptions import InvalidInputError
@@ -20,6 +20,15 @@ SORTS: tuple[str, ...] = ("published desc", "published asc", "acquired desc", "a
 
 Interval = Literal["hour", "day", "week", "month", "year"]
 INTERVALS: tuple[str, ...] = ("hour", "day", "week", "month", "year")
+
+ListSort = Literal["created desc", "created asc"]
+LIST_SORTS: tuple[str, ...] = ("created desc", "created asc")
+
+SearchType = Literal["any", "saved", "quick"]
+SEARCH_TYPES: tuple[str, ...] = ("any", "saved", "quick")
+
+#: How Planet finds out an item's coverage: from its UDM2, which it activates for that, or by an estimate.
+COVERAGE_MODES: tuple[str, ...] = ("UDM2", "estimate")
 
 
 def quick_search(
@@ -66,7 +75,7 @@ def create_search(
         method="POST",
         path=f"{_DATA}/searches",
         rate_class="data.other",
-        parse=json_object,
+        parse=_saved,
         json=body,
         repeatable=False,
     )
@@ -83,24 +92,30 @@ def update_search(
 ) -> Call[JSONObject]:
     """Replace a saved search."""
     body = _search_body(item_types, search_filter, geometry, name) | {"__daily_email_enabled": enable_email}
-    return Call(method="PUT", path=_search(search_id), rate_class="data.other", parse=json_object, json=body)
+    return Call(method="PUT", path=_search(search_id), rate_class="data.other", parse=_saved, json=body)
 
 
 def get_search(search_id: str) -> Call[JSONObject]:
     """Get a saved search."""
-    return Call(method="GET", path=_search(search_id), rate_class="data.other", parse=json_object)
+    return Call(method="GET", path=_search(search_id), rate_class="data.other", parse=_saved)
 
 
 def list_searches(
-    *, search_type: Literal["any", "saved", "quick"] = "any", page_size: int = PAGE_SIZE
+    *, search_type: SearchType = "any", sort: ListSort | None = None, page_size: int = PAGE_SIZE
 ) -> Call[list[JSONObject]]:
-    """List saved searches, a page at a time."""
+    """List searches, a page at a time.
+
+    :param search_type: ``saved``, ``quick`` or ``any``.
+    :param sort: One of :data:`LIST_SORTS`; Planet's own default is ``created desc``.
+    :param page_size: Searches a page, 1 to 250.
+    """
+    kind = checks.choice(search_type, SEARCH_TYPES, "search_type")
     return Call(
         method="GET",
         path=f"{_DATA}/searches",
         rate_class="data.other",
         parse=_searches,
-        params=(("search_type", search_type), *_page_params(None, page_size)),
+        params=(("search_type", kind), *_page_params(sort, page_size, LIST_SORTS)),
         next_page=_next_page,
     )
 
@@ -120,19 +135,33 @@ def run_search(
 
 
 def delete_search(search_id: str) -> Call[None]:
-    """Delete a saved search."""
-    return Call(method="DELETE", path=_search(search_id), rate_class="data.other", parse=nothing)
+    """Delete a saved search. Where an answer was lost and the search is gone at the repetition, it is done.
+
+    :param search_id: As Planet gave it.
+    """
+    return Call(
+        method="DELETE", path=_search(search_id), rate_class="data.other", parse=nothing, gone_is_done=True
+    )
 
 
-def stats(item_types: Iterable[str], search_filter: Mapping[str, Any], interval: str) -> Call[JSONObject]:
-    """Count matching items by time.
+def stats(
+    item_types: Iterable[str],
+    search_filter: Mapping[str, Any],
+    interval: str,
+    *,
+    geometry: Mapping[str, Any] | None = None,
+) -> Call[JSONObject]:
+    """Count matching items by the time they were acquired at.
 
-    :param interval: One of :data:`INTERVALS`.
+    :param item_types: At least one, e.g. ``["PSScene"]``.
+    :param search_filter: As :mod:`planet_provider.client.filters` builds it.
+    :param interval: Width of a bucket, one of :data:`INTERVALS`.
+    :param geometry: Area of interest beside the filter: a feature reference, which Planet takes in no filter.
     """
     if interval not in INTERVALS:
         raise InvalidInputError("interval", interval, f"must be one of {', '.join(INTERVALS)}.")
-    body = _search_body(item_types, search_filter, None, None) | {"interval": interval}
-    return Call(method="POST", path=f"{_DATA}/stats", rate_class="data.other", parse=json_object, json=body)
+    body = _search_body(item_types, search_filter, geometry, None) | {"interval": interval}
+    return Call(method="POST", path=f"{_DATA}/stats", rate_class="data.other", parse=_stats, json=body)
 
 
 def item(item_type: str, item_id: str) -> Call[JSONObject]:
@@ -140,13 +169,32 @@ def item(item_type: str, item_id: str) -> Call[JSONObject]:
     return Call(method="GET", path=_item(item_type, item_id), rate_class="data.other", parse=json_object)
 
 
-def coverage(item_type: str, item_id: str, geometry: Mapping[str, Any]) -> Call[JSONObject]:
-    """Estimate how much of a geometry an item covers, clear and in all."""
+def coverage(
+    item_type: str,
+    item_id: str,
+    geometry: Mapping[str, Any],
+    *,
+    mode: str | None = None,
+    band: str | None = None,
+) -> Call[JSONObject]:
+    """Estimate how clear an item is within a geometry.
+
+    :param geometry: GeoJSON geometry or feature reference.
+    :param mode: One of :data:`COVERAGE_MODES`. ``UDM2`` is exact, and may answer the status ``activating``:
+        ask again later.
+    :param band: Band of the UDM2, e.g. ``clear``, ``cloud`` or ``snow_ice``.
+    :return: E.g. ``{"status": "complete", "clear_percent": 97}``.
+    """
+    wanted = checks.given(
+        mode=None if mode is None else checks.choice(mode, COVERAGE_MODES, "mode", fold_case=True),
+        band=None if band is None else checks.text(band, "band"),
+    )
     return Call(
         method="POST",
         path=f"{_item(item_type, item_id)}/coverage",
         rate_class="data.other",
         parse=json_object,
+        params=tuple(wanted.items()),
         json={"geometry": dict(geometry)},
     )
 
@@ -181,6 +229,8 @@ def _search_body(
     name: str | None,
 ) -> JSONObject:
     body: JSONObject = {"item_types": checks.item_types(item_types), "filter": dict(search_filter)}
+    for item_type in body["item_types"]:
+        spec.check_item_type(item_type, "item_types")
     if geometry is not None:
         body["geometry"] = dict(geometry)
     if name is not None:
@@ -188,13 +238,15 @@ def _search_body(
     return body
 
 
-def _page_params(sort: str | None, page_size: int) -> tuple[tuple[str, str], ...]:
+def _page_params(
+    sort: str | None, page_size: int, sorts: tuple[str, ...] = SORTS
+) -> tuple[tuple[str, str], ...]:
     if checks.whole_number(page_size, "page_size") > PAGE_SIZE:
         raise InvalidInputError("page_size", page_size, f"must be from 1 to {PAGE_SIZE}.")
     if sort is None:
         return (("_page_size", str(page_size)),)
-    if sort not in SORTS:
-        raise InvalidInputError("sort", sort, f"must be one of {', '.join(SORTS)}.")
+    if sort not in sorts:
+        raise InvalidInputError("sort", sort, f"must be one of {', '.join(sorts)}.")
     return ("_sort", sort), ("_page_size", str(page_size))
 
 
@@ -210,7 +262,22 @@ def _feature(body: Any) -> JSONObject:
 
 
 def _searches(body: Any) -> list[JSONObject]:
-    return [json_object(search) for search in json_object(body)["searches"]]
+    return [_saved(search) for search in json_object(body)["searches"]]
+
+
+def _saved(body: Any) -> JSONObject:
+    search = json_object(body)
+    if not isinstance(search["id"], str):
+        raise TypeError("a search's id must be a string")
+    return search
+
+
+def _stats(body: Any) -> JSONObject:
+    found = json_object(body)
+    for bucket in found["buckets"]:
+        if isinstance(bucket["count"], bool) or not isinstance(bucket["count"], int):
+            raise TypeError("a bucket's count must be a whole number")
+    return found
 
 
 def _assets(body: Any) -> dict[str, JSONObject]:

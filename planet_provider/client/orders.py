@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from planet_provider.client import checks
 from planet_provider.client.call import Call
+from planet_provider.client.moments import Span, span
 from planet_provider.client.parse import JSONObject, json_object, next_link
 from planet_provider.client.states import OrderState
 from planet_provider.exceptions import InvalidInputError
@@ -19,6 +22,9 @@ STATES = tuple(state.value for state in OrderState)
 
 #: Orders on a page of a list. Planet documents only that it is an integer, and takes what it can.
 PAGE_SIZE = 250
+
+#: Fields that Planet documents for sorting: name, created_on, state, last_modified.
+_SORT_BY = re.compile(r"\w+( (ASC|DESC))?(, ?\w+( (ASC|DESC))?)*", re.IGNORECASE)
 
 
 def create(request: Mapping[str, Any]) -> Call[JSONObject]:
@@ -51,11 +57,11 @@ def list_orders(
     state: OrderState | str | Iterable[OrderState | str] = (),
     name: str | None = None,
     name_contains: str | None = None,
-    created_on: str | None = None,
-    last_modified: str | None = None,
+    created_on: Span | None = None,
+    last_modified: Span | None = None,
     hosting: bool | None = None,
     destination_ref: str | None = None,
-    user_id: str | None = None,
+    user_id: str | int | None = None,
     sort_by: str | None = None,
     source_type: str = "all",
     page_size: int = PAGE_SIZE,
@@ -65,28 +71,31 @@ def list_orders(
     :param state: One state or several.
     :param name: The whole name.
     :param name_contains: A part of the name.
-    :param created_on: RFC 3339 date-time, or an interval ``start/end`` with ``..`` for an open side;
-        the start is inclusive, the end exclusive.
+    :param created_on: A point in time or a span, as :func:`planet_provider.client.moments.span` takes it: a
+        datetime, a pair ``(start, end)``, a pendulum interval, or text such as ``2024-01-01T00:00:00Z/..``.
     :param last_modified: Likewise.
     :param hosting: Only orders with or without hosting.
     :param destination_ref: Only orders to this destination.
     :param user_id: Only this user's; ``all`` for the whole organisation's where one may see them.
-    :param sort_by: e.g. ``created_on DESC``.
+    :param sort_by: Fields with directions, e.g. ``name,created_on DESC``; Planet documents ``name``,
+        ``created_on``, ``state`` and ``last_modified``.
     :param source_type: ``scenes``, ``basemaps`` or ``all``.
     :param page_size: Rows a page, at most.
+    :raises InvalidInputError: A filter is malformed, or a time has no offset.
     """
     states = [state] if isinstance(state, str) else list(state)
     optional = {
-        "name": name,
-        "name__contains": name_contains,
-        "created_on": created_on,
-        "last_modified": last_modified,
-        "hosting": None if hosting is None else str(hosting).lower(),
-        "destination_ref": destination_ref,
-        "user_id": user_id,
-        "sort_by": sort_by,
+        "name": _text(name, "name"),
+        "name__contains": _text(name_contains, "name_contains"),
+        "created_on": None if created_on is None else span(created_on, "created_on"),
+        "last_modified": None if last_modified is None else span(last_modified, "last_modified"),
+        "hosting": None if hosting is None else str(checks.flag(hosting, "hosting")).lower(),
+        "destination_ref": _text(destination_ref, "destination_ref"),
+        "user_id": _user_id(user_id),
+        "sort_by": _sort_by(sort_by),
     }
-    params = [("source_type", source_type), ("page_size", str(checks.whole_number(page_size, "page_size")))]
+    source = checks.text(source_type, "source_type")
+    params = [("source_type", source), ("page_size", str(checks.whole_number(page_size, "page_size")))]
     params += [("state", checks.choice(one, STATES, "state")) for one in states]
     params += [(key, value) for key, value in optional.items() if value is not None]
     return Call(
@@ -97,6 +106,20 @@ def list_orders(
         params=tuple(params),
         next_page=_next_page,
     )
+
+
+def changes(
+    *,
+    state: Iterable[OrderState] = (),
+    last_modified: Span | None = None,
+    sort_by: str | None = None,
+) -> Call[list[JSONObject]]:
+    """List orders as :func:`list_orders` does, but leave out rows that can't be read.
+
+    For watching many: a single odd row must not hide the others.
+    """
+    listed = list_orders(state=state, last_modified=last_modified, sort_by=sort_by)
+    return replace(listed, parse=_readable_orders)
 
 
 def cancel(order_id: str) -> Call[JSONObject]:
@@ -136,6 +159,28 @@ def stats() -> Call[JSONObject]:
     return Call(method="GET", path=_STATS, rate_class="orders.stats", parse=json_object)
 
 
+def _text(value: str | None, field: str) -> str | None:
+    return None if value is None else checks.text(value, field)
+
+
+def _user_id(value: str | int | None) -> str | None:
+    if value is None or value == "all":
+        return value
+    if isinstance(value, bool) or not str(value).isdecimal():
+        raise InvalidInputError("user_id", value, "must be a user's number, or 'all'.")
+    return str(value)
+
+
+def _sort_by(value: str | None) -> str | None:
+    if value is not None and not (isinstance(value, str) and _SORT_BY.fullmatch(value)):
+        raise InvalidInputError(
+            "sort_by",
+            value,
+            "must be fields with an optional ASC or DESC each, such as 'name,created_on DESC'.",
+        )
+    return value
+
+
 def _order(body: Any) -> JSONObject:
     order = json_object(body)
     if not isinstance(order["id"], str) or not isinstance(order["state"], str):
@@ -145,6 +190,13 @@ def _order(body: Any) -> JSONObject:
 
 def _orders(body: Any) -> list[JSONObject]:
     return [_order(row) for row in json_object(body)["orders"]]
+
+
+def _readable_orders(body: Any) -> list[JSONObject]:
+    rows = json_object(body)["orders"]
+    if not isinstance(rows, list):
+        raise TypeError(f"expected a list of orders, got {type(rows).__name__}")
+    return [row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
 
 
 def _next_page(body: Any) -> str | None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 from planet_provider.client import checks, collect, data, filters
@@ -15,7 +14,7 @@ from planet_provider.hooks.storage import store_and_name
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.operators.base import PlanetOperator
 from planet_provider.operators.batches import batches, write_batches
-from planet_provider.transfer.digests import Expected
+from planet_provider.transfer.features import check_suffix, written
 from planet_provider.transfer.store import Store
 
 if TYPE_CHECKING:
@@ -43,8 +42,9 @@ class PlanetSearchOperator(PlanetOperator):
         ``acquired asc``. (templated)
     :param limit: Stop after as many items; by default all.
     :param batch_size: Items in a batch, at most. Planet takes 500 in an order.
-    :param output_path: Write the items there too: a path or URL that ends in ``.geojson`` (one
-        FeatureCollection) or ``.ndjson`` (one Feature a line). It appears whole or not at all. (templated)
+    :param output_path: Write the items there too, with bounded memory: a path or URL that ends in
+        ``.geojson`` (one FeatureCollection), ``.ndjson`` (one Feature a line) or ``.parquet`` (GeoParquet,
+        extra ``geoparquet``). It appears whole or not at all. (templated)
     :param xcom_max_items: Above as many items, batches are written beside ``output_path`` and XCom holds
         their paths; without ``output_path`` such a result is refused. 10,000 ids are some 300 kB.
     :param planet_conn_id: Airflow connection of type ``planet``. (templated)
@@ -105,7 +105,7 @@ class PlanetSearchOperator(PlanetOperator):
             session = stack.enter_context(self.hook.session())
             items: Iterable[Item] = collect.items(session.pages(call), self.limit)
             if output is not None:
-                items = _written(items, *output, stack)
+                items = stack.enter_context(closing(written(items, *output)))
             for item in items:
                 found[item["properties"]["item_type"]].append(item["id"])
         count = sum(map(len, found.values()))
@@ -151,8 +151,7 @@ class PlanetSearchOperator(PlanetOperator):
     def _output(self) -> tuple[Store, str] | None:
         if self.output_path is None:
             return None
-        if PurePosixPath(str(self.output_path)).suffix not in {collect.GEOJSON, collect.NDJSON}:
-            raise InvalidInputError("output_path", self.output_path, "must end in .geojson or .ndjson.")
+        check_suffix(self.output_path, "output_path")
         return store_and_name(self.output_path, "output_path")
 
     def _hand_on(
@@ -169,11 +168,3 @@ class PlanetSearchOperator(PlanetOperator):
                 "XCom: set output_path, narrow the search, or set limit.",
             )
         return list(write_batches(whole, *output))
-
-
-def _written(items: Iterable[Item], store: Store, name: str, stack: ExitStack) -> Iterator[Item]:
-    """Write items on their way; the file appears once all have come."""
-    staging = stack.enter_context(store.stage(name, Expected()))
-    staging.reset()
-    yield from collect.write(items, staging.write, PurePosixPath(name).suffix)
-    staging.publish()

@@ -25,6 +25,7 @@ LAYERS = {
     "triggers": {"hooks", "client", "ordering", "transfer", "exceptions"},
     "sensors": {"triggers", "hooks", "client", "ordering", "transfer", "exceptions"},
     "operators": {"triggers", "hooks", "client", "ordering", "transfer", "exceptions"},
+    "notebook": {"client", "ordering", "transfer", "exceptions"},
     "sandbox": set(),
 }
 
@@ -32,6 +33,8 @@ LAYERS = {
 RESERVED = {
     "airflow": {"hooks", "triggers", "sensors", "operators"},
     "httpx": {"client", "transfer"},
+    "pyarrow": {"transfer"},
+    "tqdm": {"notebook"},
     "aiohttp": {"sandbox"},
     "planet": set(),
 }
@@ -42,17 +45,21 @@ HEAVY = {
     "aiohttp",
     "boto3",
     "botocore",
+    "geopandas",
     "matplotlib",
     "numpy",
     "obstore",
     "pandas",
     "planet",
+    "planet_provider.notebook",
     "planet_provider.sandbox",
+    "pyarrow",
     "pyproj",
     "rasterio",
     "redis",
     "s3fs",
     "shapely",
+    "tqdm",
 }
 
 

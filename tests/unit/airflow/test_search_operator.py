@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -44,6 +45,7 @@ def listed(batches: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return [(batch["item_type"], item_id) for batch in batches for item_id in batch["item_ids"]]
 
 
+@pytest.mark.guide("search-quick")
 def test_all_items_in_batches_of_one_type(
     planet: Sandbox, runner: Runner, ti: FakeTaskInstance, window: dict[str, Any]
 ) -> None:
@@ -102,6 +104,7 @@ def test_empty_pages_are_passed(planet: Sandbox, runner: Runner, window: dict[st
     assert len(planet.requests) == 3
 
 
+@pytest.mark.guide("search-saved-run")
 def test_a_saved_search(planet: Sandbox, runner: Runner, window: dict[str, Any]) -> None:
     from planet_provider.client import data
 
@@ -129,7 +132,8 @@ def test_a_single_type_and_a_filter_may_be_text(planet: Sandbox, runner: Runner)
     assert runner.run(as_dict) == runner.run(as_text) != []
 
 
-@pytest.mark.parametrize("suffix", [".geojson", ".ndjson"])
+@pytest.mark.guide("collect-file")
+@pytest.mark.parametrize("suffix", [".geojson", ".ndjson", ".parquet"])
 def test_a_local_file(
     runner: Runner, ti: FakeTaskInstance, window: dict[str, Any], tmp_path: Path, suffix: str
 ) -> None:
@@ -145,7 +149,8 @@ def test_a_local_file(
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("suffix", [".geojson", ".ndjson"])
+@pytest.mark.guide("collect-file")
+@pytest.mark.parametrize("suffix", [".geojson", ".ndjson", ".parquet"])
 def test_a_file_in_s3(
     runner: Runner, ti: FakeTaskInstance, window: dict[str, Any], s3: Any, suffix: str
 ) -> None:
@@ -168,6 +173,15 @@ def test_a_file_in_s3(
 
 
 def read_features(content: bytes, suffix: str) -> list[dict[str, Any]]:
+    if suffix == ".parquet":
+        import geopandas
+
+        frame = geopandas.read_parquet(io.BytesIO(content))
+        rows = zip(frame["item_type"], frame["id"], frame.geometry, strict=True)
+        return [
+            {"type": "Feature", "id": item_id, "properties": {"item_type": item_type}, "geometry": shape}
+            for item_type, item_id, shape in rows
+        ]
     if suffix == ".ndjson":
         return [json.loads(line) for line in content.decode().splitlines()]
     collection = json.loads(content)

@@ -75,6 +75,7 @@ def test_items_are_written_as_they_come() -> None:
     assert b"".join(chunks) == b'{"id":"0"}'
 
 
+@pytest.mark.guide("collect-list")
 @pytest.mark.planet_sandbox(rate_limits=False)
 def test_a_search_of_the_sandbox(planet_sandbox: Sandbox) -> None:
     with session_of(planet_sandbox) as session:

@@ -27,6 +27,7 @@ SEARCH_ID = uuid.UUID(NO_ORDER).hex
 
 
 class TestData:
+    @pytest.mark.guide("search-quick")
     def test_quick_search(self, planet_sandbox: Sandbox, connect: Connect) -> None:
         call = data.quick_search(
             ["PSScene"], ANY, geometry=square(), name="mine", sort="acquired asc", page_size=50
@@ -62,12 +63,16 @@ class TestData:
             client.send(data.create_search("weekly", ["PSScene"], ANY))
         assert len(client.pages(data.list_searches(search_type="saved"))[0]) == 1
 
+    @pytest.mark.guide("stats")
     def test_stats(self, planet_sandbox: Sandbox, connect: Connect) -> None:
         client = connect(planet_sandbox)
         counted = client.send(data.stats(["PSScene"], ANY, "month"))
         found = client.pages(data.quick_search(["PSScene"], ANY))
         assert sum(bucket["count"] for bucket in counted["buckets"]) == sum(map(len, found))
 
+    @pytest.mark.guide("item-get")
+    @pytest.mark.guide("asset-get")
+    @pytest.mark.guide("asset-activate")
     def test_items_and_assets(self, planet_sandbox: Sandbox, connect: Connect) -> None:
         client = connect(planet_sandbox)
         [item_id] = item_ids(client)
@@ -125,6 +130,7 @@ class TestOrders:
         assert client.send(orders.cancel(placed["id"]))["state"] == "cancelled"
         assert client.send(orders.get(placed["id"]))["state"] == "cancelled"
 
+    @pytest.mark.guide("order-list")
     def test_lists(self, planet_sandbox: Sandbox, connect: Connect) -> None:
         client = connect(planet_sandbox)
         request = order_request(client)

@@ -21,6 +21,7 @@ def page(next_url: Any, *ids: str) -> str:
     return json.dumps({"_links": {"_next": next_url}, "features": features})
 
 
+@pytest.mark.guide("paging")
 def test_all_pages_with_the_key_and_the_first_one_s_body_only(
     planet_sandbox: Sandbox, connect: Connect
 ) -> None:
@@ -35,6 +36,7 @@ def test_all_pages_with_the_key_and_the_first_one_s_body_only(
     assert all((one.method, one.body, one.authorized) == ("GET", b"", True) for one in rest)
 
 
+@pytest.mark.guide("paging")
 @pytest.mark.planet_sandbox(empty_page_every=2)
 def test_empty_pages_are_passed(planet_sandbox: Sandbox, connect: Connect) -> None:
     pages = connect(planet_sandbox).pages(SEARCH)

@@ -38,30 +38,47 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "operators": _modules(
-            "operators.search", "operators.orders", "operators.assets", "operators.checksum"
+            "operators.search",
+            "operators.saved_search",
+            "operators.stats",
+            "operators.orders",
+            "operators.assets",
+            "operators.checksum",
         ),
         "sensors": _modules("sensors.orders", "sensors.assets"),
         "hooks": _modules("hooks.planet"),
         "triggers": _modules("triggers.orders", "triggers.assets"),
+        "extra-links": ["planet_provider.hooks.order_link.PlanetOrderLink"],
         "connection-types": [
             {
                 "connection-type": "planet",
                 "hook-class-name": "planet_provider.hooks.planet.PlanetHook",
                 "hook-name": "Planet",
                 "ui-field-behaviour": {
-                    "hidden-fields": ["schema", "login", "port"],
-                    "relabeling": {"host": "Base URL", "password": "API key"},  # pragma: allowlist secret
-                    "placeholders": {"host": "https://api.planet.com", "password": "PLAK..."},
+                    "hidden-fields": ["schema", "port"],
+                    "relabeling": {
+                        "host": "Base URL",
+                        "login": "Client id, or e-mail",
+                        "password": "API key, client secret, or password",  # pragma: allowlist secret
+                    },
+                    "placeholders": {
+                        "host": "https://api.planet.com",
+                        "login": "with auth oauth or login",
+                        "password": "PLAK...",
+                    },
                 },
                 "conn-fields": {
                     "auth": _field(
                         "Authentication",
-                        "api_key: the password; env: an environment variable; file: a Planet secret file.",
-                        enum=["api_key", "env", "file", None],
+                        "api_key: the password; oauth: login and password are a client's id and secret; "
+                        "login: an account's e-mail and password; env: an environment variable; "
+                        "file: a Planet secret file.",
+                        enum=["api_key", "oauth", "login", "env", "file", None],
                         default="api_key",
                     ),
                     "auth_file": _field("Secret file", "With auth=file; default ~/.planet.json."),
                     "env_var": _field("Environment variable", "With auth=env; default PL_API_KEY."),
+                    "token_url": _field("Token URL", "With auth=oauth; default: that of Planet's realm."),
                     "rate_limits": _field(
                         "Rate limits",
                         'JSON, requests per second by class, e.g. {"orders.create": 2.5}; '

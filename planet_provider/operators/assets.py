@@ -10,11 +10,14 @@ from planet_provider.client.assets import asset_reference, find_asset
 from planet_provider.client.states import AssetStatus
 from planet_provider.hooks.storage import store_at
 from planet_provider.hooks.task_errors import task_errors
+from planet_provider.operators import lineage
+from planet_provider.operators.asset_events import tell_outlets
 from planet_provider.operators.base import PlanetOperator
 from planet_provider.transfer.asset import download_asset
 from planet_provider.transfer.progress import log_progress
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
 
@@ -84,6 +87,7 @@ class PlanetDownloadAssetOperator(_AssetOperator):
         super().__init__(**kwargs)
         self.destination = destination
         self.overwrite = overwrite
+        self._file: dict[str, Any] | None = None
 
     @task_errors()
     def execute(self, context: Context) -> dict[str, Any]:
@@ -100,4 +104,13 @@ class PlanetDownloadAssetOperator(_AssetOperator):
                 overwrite=self.overwrite,
                 progress=log_progress(self.log),
             )
-        return record.as_dict()
+        self._file = record.as_dict()
+        lineage.collect(self.hook, [self._file], str(store.uri()))
+        tell_outlets(context, self.outlets, self._file)
+        return self._file
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """Tell OpenLineage of the item and its file."""
+        if self._file is None:
+            return None
+        return lineage.downloaded([self._file], directory="", items=[(self.item_type, self.item_id)])

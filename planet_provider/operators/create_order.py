@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.sdk.log import mask_secret
+from airflow.providers.common.compat.sdk import BaseHook
 
-from planet_provider.client import checks, order_delivery, order_request, orders
+from planet_provider.client import checks, order_request, orders
+from planet_provider.client.links import order_page
 from planet_provider.client.session import PlanetSession
 from planet_provider.client.states import order_state
 from planet_provider.exceptions import (
     InvalidInputError,
     OrderConcurrencyError,
     OrderTimeoutError,
-    OrderTooLargeError,
     PlanetError,
     RateLimitQueueError,
     TriggerEventError,
 )
+from planet_provider.hooks.delivery import with_credentials
+from planet_provider.hooks.order_link import PlanetOrderLink
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.task_state import has_ended
+from planet_provider.operators import lineage
+from planet_provider.operators.asset_events import tell_outlets
 from planet_provider.operators.base import PlanetOperator
 from planet_provider.operators.batches import read_batch
-from planet_provider.ordering.estimate import Estimate, check_size, estimate
-from planet_provider.ordering.outcome import ACCOUNT_PAGE, check_outcome, is_reached, summary
+from planet_provider.operators.delivery_field import keep_placeholders, mask_credentials
+from planet_provider.ordering.estimate import Estimate, checked_estimate
+from planet_provider.ordering.outcome import check_outcome, is_reached, summary, with_missing_items
 from planet_provider.ordering.place import PATIENCE_SECONDS, PlacedOrder, place_order
 from planet_provider.triggers.base import PlanetTrigger, deferral_timeout, is_deferrable
 from planet_provider.triggers.capacity import PlanetOrderCapacityTrigger
@@ -35,12 +39,11 @@ from planet_provider.triggers.events import read_event
 from planet_provider.triggers.orders import PlanetOrderTrigger
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
 #: Seconds to wait for an order by default. Planet aims at less than 24 hours.
 DEFAULT_TIMEOUT_SECONDS = 24 * 60 * 60.0
-
-_PLACEHOLDER = re.compile(r"(?<!\{% raw %\})\{\{\s*(?:name|order_id)\s*\}\}")
 
 
 class PlanetCreateOrderOperator(PlanetOperator):
@@ -58,6 +61,9 @@ class PlanetCreateOrderOperator(PlanetOperator):
     :param fallback_bundles: Bundles to take, in this order, where an item lacks the first. (templated)
     :param tools: As :mod:`planet_provider.client.order_tools` builds them. (templated)
     :param delivery: As :func:`planet_provider.client.order_delivery.delivery` builds it. (templated)
+    :param delivery_conn_id: Airflow connection that holds the credentials of the delivery's destination, which
+        then has none itself: ``delivery={"amazon_s3": {"bucket": "imagery"}}``. They go into the request
+        alone. See :func:`planet_provider.hooks.delivery.with_credentials` for the kinds. (templated)
     :param notifications: Webhook or e-mail. (templated)
     :param order_type: ``full`` (Planet's default: one failing item fails all) or ``partial``. (templated)
     :param stac: True for STAC metadata beside the files.
@@ -84,7 +90,8 @@ class PlanetCreateOrderOperator(PlanetOperator):
     :param timeout: Seconds to wait in all.
     :param planet_conn_id: Airflow connection of type ``planet``. (templated)
     :return: XCom ``return_value``: the order's id. XCom ``order``: its summary, without links, with
-        ``reused``, ``digest`` and, where this task placed it, ``estimate``
+        ``results``, the number of files (``None`` after a deferred wait, unless it is partial), ``reused``,
+        ``digest`` and, where this task placed it, ``estimate``
         (``{scenes, area_km2, clipped, unknown_items}``).
     :raises OverQuotaError: The account's quota is used up; not retried.
     :raises OrderTooLargeError: It exceeds ``max_items`` or ``max_area_km2``; not placed, not retried.
@@ -100,12 +107,14 @@ class PlanetCreateOrderOperator(PlanetOperator):
         "fallback_bundles",
         "tools",
         "delivery",
+        "delivery_conn_id",
         "notifications",
         "order_type",
         "hosting",
         "planet_conn_id",
     )
     template_fields_renderers = {"products": "json", "tools": "json"}  # noqa: RUF012
+    operator_extra_links = (PlanetOrderLink(),)
 
     def __init__(
         self,
@@ -117,6 +126,7 @@ class PlanetCreateOrderOperator(PlanetOperator):
         fallback_bundles: Sequence[str] | str | None = None,
         tools: Sequence[Mapping[str, Any]] | None = None,
         delivery: Mapping[str, Any] | None = None,
+        delivery_conn_id: str | None = None,
         notifications: Mapping[str, Any] | None = None,
         order_type: str | None = None,
         stac: bool | Mapping[str, Any] | None = None,
@@ -142,7 +152,8 @@ class PlanetCreateOrderOperator(PlanetOperator):
         self.product_bundle = product_bundle
         self.fallback_bundles = fallback_bundles
         self.tools = tools
-        self.delivery = _keep_placeholders(delivery)
+        self.delivery = keep_placeholders(delivery)
+        self.delivery_conn_id = delivery_conn_id
         self.notifications = notifications
         self.order_type = order_type
         self.stac = stac
@@ -161,6 +172,7 @@ class PlanetCreateOrderOperator(PlanetOperator):
         self.timeout = timeout
         self._estimate: Estimate | None = None
         self._waiting: tuple[Any, str] | None = None
+        self._order_id: str | None = None
 
     @property
     def delivery(self) -> Any:
@@ -169,9 +181,7 @@ class PlanetCreateOrderOperator(PlanetOperator):
 
     @delivery.setter
     def delivery(self, value: Any) -> None:
-        # Airflow shows rendered templates, from before the task runs, and doesn't know all these for secrets.
-        for secret in _credentials(value):
-            mask_secret(secret)
+        mask_credentials(value)
         self._delivery = value
 
     @task_errors()
@@ -198,7 +208,8 @@ class PlanetCreateOrderOperator(PlanetOperator):
             raise self._timed_out(str((event or {}).get("order_id")))
         if not is_reached(order_state(order.get("state")), None):
             raise TriggerEventError(f"The trigger ended before the order did: {order!r}.")
-        return self._ended(context, order)
+        with self.hook.session() as session:
+            return self._ended(context, with_missing_items(session, order))
 
     def on_kill(self) -> None:
         """Cancel the order where asked to, unless a new try goes on with it."""
@@ -229,13 +240,11 @@ class PlanetCreateOrderOperator(PlanetOperator):
                 queue_seconds = error.wait_seconds if isinstance(error, RateLimitQueueError) else None
                 self._defer(self._capacity_trigger(deadline, queue_seconds), "execute_again", deadline)
             order = summary(placed.order) | self._facts(placed)
-            self.log.info(
-                "Order %s is %s: %s%s", placed.order_id, order["state"], ACCOUNT_PAGE, placed.order_id
-            )
+            self.log.info("Order %s is %s: %s", placed.order_id, order["state"], order_page(placed.order_id))
             # Before any waiting, so that whoever kills the wait can find the order.
             self._push(context, order)
             if not self.wait_for_completion:
-                return placed.order_id
+                return self._done(context, order)
             if self.deferrable and not order_state(order["state"]).is_final:
                 self._defer(self._order_trigger(placed, deadline), "execute_complete", deadline)
             self._waiting = context["ti"], placed.order_id
@@ -245,22 +254,9 @@ class PlanetCreateOrderOperator(PlanetOperator):
 
     def _place(self, context: Context, session: PlanetSession, request: dict[str, Any]) -> PlacedOrder:
         def before_placing(wanted: Mapping[str, Any]) -> None:
-            self._estimate = None
-            try:
-                self._estimate = estimate(session, wanted)
-            except Exception as error:  # geometries fail in many ways
-                if self.max_items is None and self.max_area_km2 is None:
-                    self.log.warning("The order's size can't be estimated: %s", error)
-                    return
-                if isinstance(error, PlanetError):
-                    raise
-                raise OrderTooLargeError(
-                    f"The order's size can't be estimated, so it can't be compared with max_items and "
-                    f"max_area_km2. It was not placed: correct the items or the clip's area, or leave the "
-                    f"limits out. {type(error).__name__}: {error}"
-                ) from error
-            self.log.info("This order: %s.", self._estimate)
-            check_size(self._estimate, max_items=self.max_items, max_area_km2=self.max_area_km2)
+            self._estimate = checked_estimate(
+                session, wanted, max_items=self.max_items, max_area_km2=self.max_area_km2
+            )
 
         ti: Any = context["ti"]
         dag_run: Any = context.get("dag_run")
@@ -302,7 +298,7 @@ class PlanetCreateOrderOperator(PlanetOperator):
             product_bundle=self.product_bundle,
             fallback_bundles=self.fallback_bundles,
             tools=self.tools,
-            delivery=self.delivery,
+            delivery=self._complete_delivery(),
             notifications=self.notifications,
             order_type=self.order_type,
             stac=self.stac,
@@ -310,8 +306,17 @@ class PlanetCreateOrderOperator(PlanetOperator):
             subscription_id=self.subscription_id,
         )
 
+    def _complete_delivery(self) -> Any:
+        """Add the credentials; the task's own attributes never hold them."""
+        if not self.delivery_conn_id:
+            return self.delivery
+        complete = with_credentials(self.delivery, BaseHook.get_connection(self.delivery_conn_id))
+        mask_credentials(complete)
+        return complete
+
     def _push(self, context: Context, order: dict[str, Any]) -> None:
         context["ti"].xcom_push(key="order", value=order)
+        PlanetOrderLink().persist(context, order["order_id"])
 
     def _capacity_trigger(self, deadline: float, queue_seconds: float | None) -> PlanetTrigger:
         return PlanetOrderCapacityTrigger(
@@ -355,30 +360,25 @@ class PlanetCreateOrderOperator(PlanetOperator):
                 batch["item_type"],
                 ", ".join(batch["item_ids"]),
             )
-        return str(order["order_id"])
+        return self._done(context, order)
+
+    def _done(self, context: Context, order: Mapping[str, Any]) -> str:
+        size = order.get("estimate") or {}
+        facts = {key: order.get(key) for key in ("order_id", "name", "state", "digest", "reused")}
+        facts |= {"scenes": order.get("items"), "area_km2": size.get("area_km2")}
+        tell_outlets(context, self.outlets, facts)
+        self._order_id = str(order["order_id"])
+        return self._order_id
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """Tell OpenLineage of the items and the order."""
+        if self._order_id is None:
+            return None
+        return lineage.placed(self._order_id, self._request()["products"])
 
     def _timed_out(self, order_id: str) -> OrderTimeoutError:
         return OrderTimeoutError(
             f"Order {order_id} did not end within timeout={self.timeout:g} s. It goes on at Planet's; "
-            f"running this task again finds it and waits on. {ACCOUNT_PAGE}{order_id}",
+            f"running this task again finds it and waits on. {order_page(order_id)}",
             order_id=order_id,
         )
-
-
-def _credentials(delivery: Any) -> list[str]:
-    clouds = delivery if isinstance(delivery, Mapping) else {}
-    return [
-        value
-        for cloud, fields in clouds.items()
-        if isinstance(fields, Mapping)
-        for name, value in fields.items()
-        if name in order_delivery.CREDENTIAL_FIELDS.get(cloud, ()) and isinstance(value, str)
-    ]
-
-
-def _keep_placeholders(delivery: Any) -> Any:
-    """Hide Planet's own ``{{name}}`` and ``{{order_id}}`` in an archive's name from Airflow's templating."""
-    name = delivery.get("archive_filename") if isinstance(delivery, Mapping) else None
-    if not isinstance(name, str):
-        return delivery
-    return {**delivery, "archive_filename": _PLACEHOLDER.sub(r"{% raw %}\g<0>{% endraw %}", name)}

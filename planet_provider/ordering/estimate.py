@@ -11,7 +11,7 @@ from typing import Any
 from planet_provider.client import data, filters
 from planet_provider.client.geometry import is_reference
 from planet_provider.client.session import PlanetSession
-from planet_provider.exceptions import OrderTooLargeError
+from planet_provider.exceptions import OrderTooLargeError, PlanetError
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,40 @@ def estimate(session: PlanetSession, request: Mapping[str, Any]) -> Estimate:
         clipped=area_of_interest is not None,
         unknown_items=wanted - len(footprints),
     )
+
+
+def checked_estimate(
+    session: PlanetSession,
+    request: Mapping[str, Any],
+    *,
+    max_items: int | None = None,
+    max_area_km2: float | None = None,
+) -> Estimate | None:
+    """Estimate an order, and refuse it where it is larger than allowed.
+
+    :param session: Session with Planet.
+    :param request: Order request.
+    :param max_items: Scenes, at most.
+    :param max_area_km2: Square kilometres, at most.
+    :return: ``None`` where its size can't be told, and nobody needs to know.
+    :raises OrderTooLargeError: It is larger, or what is limited can't be told.
+    """
+    try:
+        found = estimate(session, request)
+    except Exception as error:  # geometries fail in many ways
+        if max_items is None and max_area_km2 is None:
+            log.warning("The order's size can't be estimated: %s", error)
+            return None
+        if isinstance(error, PlanetError):
+            raise
+        raise OrderTooLargeError(
+            f"The order's size can't be estimated, so it can't be compared with max_items and "
+            f"max_area_km2. It was not placed: correct the items or the clip's area, or leave the "
+            f"limits out. {type(error).__name__}: {error}"
+        ) from error
+    log.info("This order: %s.", found)
+    check_size(found, max_items=max_items, max_area_km2=max_area_km2)
+    return found
 
 
 def check_size(found: Estimate, *, max_items: int | None = None, max_area_km2: float | None = None) -> None:

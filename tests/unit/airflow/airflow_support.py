@@ -12,6 +12,7 @@ from typing import Any
 
 from airflow.models.trigger import Trigger
 from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from planet_provider.client.config import DOCUMENTED_RATES
 
@@ -41,11 +42,13 @@ class FakeTaskInstance:
     state: str = "running"
     states: dict[str, Any] = field(default_factory=dict)
     xcoms: dict[str, Any] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
     first_reschedule_date: Any = None
 
     def xcom_push(self, key: str, value: Any) -> None:
         # As in Airflow, an XCom is JSON: what isn't, fails here.
-        self.xcoms[key] = json.loads(json.dumps(value))
+        kept = self.links if key.startswith("_link_") else self.xcoms
+        kept[key] = json.loads(json.dumps(value))
 
     def get_task_states(self, **_: Any) -> dict[str, Any]:
         return self.states or {self.run_id: {self.task_id: self.state}}
@@ -60,10 +63,15 @@ class Runner:
 
     events: list[dict[str, Any]] = field(default_factory=list)
     deferrals: list[TaskDeferred] = field(default_factory=list)
+    outlet_events: OutletEventAccessors = field(default_factory=OutletEventAccessors)
 
     def run(self, task: Any, ti: FakeTaskInstance | None = None) -> Any:
         """Render and execute a task; where it defers, run its trigger and resume it."""
-        context = {"ti": ti or FakeTaskInstance(), "ds": "2024-05-01"}
+        context = {
+            "ti": ti or FakeTaskInstance(),
+            "ds": "2024-05-01",
+            "outlet_events": self.outlet_events,
+        }
         task.render_template_fields(context)
         try:
             result = task.execute(context)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
+import logging
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,15 +20,10 @@ SEARCH = {"method": "POST", "path": "/quick-search"}
 
 
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the task logs; Airflow's logger writes past pytest's."""
-    lines: list[str] = []
-
-    def note(message: str, *values: object) -> None:
-        lines.append(message % values)
-
-    monkeypatch.setattr(PlanetCreateOrderOperator, "log", SimpleNamespace(info=note, warning=note))
-    return lines
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What the estimate logs."""
+    with caplog.at_level(logging.INFO, logger="planet_provider.ordering.estimate"):
+        yield caplog
 
 
 def create(scenes: Scenes, **settings: Any) -> PlanetCreateOrderOperator:
@@ -60,7 +56,7 @@ def test_refused(
 
 
 def test_the_estimate_is_logged_and_handed_on(
-    planet: Sandbox, runner: Runner, ti: FakeTaskInstance, scenes: Scenes, log: list[str]
+    planet: Sandbox, runner: Runner, ti: FakeTaskInstance, scenes: Scenes, log: pytest.LogCaptureFixture
 ) -> None:
     task = create(scenes, max_items=2, max_area_km2=1e6)
     runner.run(task, ti)
@@ -68,7 +64,7 @@ def test_the_estimate_is_logged_and_handed_on(
     assert estimate.keys() == {"scenes", "area_km2", "clipped", "unknown_items"}
     assert (estimate["scenes"], estimate["clipped"], estimate["unknown_items"]) == (2, False, 0)
     assert estimate["area_km2"] > 100
-    assert f"This order: 2 scenes, {estimate['area_km2']:,.1f} km² (whole footprints)." in log
+    assert f"This order: 2 scenes, {estimate['area_km2']:,.1f} km² (whole footprints)." in log.messages
 
 
 def test_what_is_reused_is_not_refused(planet: Sandbox, runner: Runner, scenes: Scenes) -> None:
@@ -78,13 +74,13 @@ def test_what_is_reused_is_not_refused(planet: Sandbox, runner: Runner, scenes: 
 
 
 def test_an_estimate_that_fails_stops_no_order_without_limits(
-    planet: Sandbox, runner: Runner, ti: FakeTaskInstance, scenes: Scenes, log: list[str]
+    planet: Sandbox, runner: Runner, ti: FakeTaskInstance, scenes: Scenes, log: pytest.LogCaptureFixture
 ) -> None:
     planet.faults.add(Fault(kind="status", status=400, **SEARCH))
     runner.run(create(scenes), ti)
     assert len(planet.orders) == 1
     assert ti.xcoms["order"]["estimate"] is None
-    assert [line for line in log if "can't be estimated" in line]
+    assert [line for line in log.messages if "can't be estimated" in line]
 
 
 def test_but_one_with_limits(planet: Sandbox, runner: Runner, scenes: Scenes) -> None:

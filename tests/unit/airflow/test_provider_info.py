@@ -95,7 +95,7 @@ def test_airflow_shows_the_form() -> None:
         if key.startswith("extra__planet__")
     }
     assert set(widgets) == connection.KNOWN_EXTRAS
-    assert widgets["auth"]["schema"]["enum"] == ["api_key", "env", "file", None]
+    assert widgets["auth"]["schema"]["enum"] == [*connection.AUTH_METHODS, None]
     behaviour = manager.field_behaviours["planet"]
-    assert behaviour["relabeling"]["password"] == "API key"
-    assert set(behaviour["hidden_fields"]) == {"schema", "login", "port"}
+    assert behaviour["relabeling"]["password"] == "API key, client secret, or password"
+    assert set(behaviour["hidden_fields"]) == {"schema", "port"}

@@ -1,0 +1,33 @@
+"""A delivery as an operator's templated field: what must not be shown, and what is no template of Airflow's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.sdk.log import mask_secret
+
+from planet_provider.client import order_delivery
+
+_PLACEHOLDER = re.compile(r"(?<!\{% raw %\})\{\{\s*(?:name|order_id)\s*\}\}")
+
+
+def mask_credentials(delivery: Any) -> None:
+    """Hide a delivery's credentials from logs and pages.
+
+    Airflow shows rendered templates, from before the task runs, and doesn't know all these for secrets.
+    """
+    clouds = delivery if isinstance(delivery, Mapping) else {}
+    for cloud, fields in clouds.items():
+        for name, value in fields.items() if isinstance(fields, Mapping) else ():
+            if name in order_delivery.CREDENTIAL_FIELDS.get(cloud, ()) and isinstance(value, str):
+                mask_secret(value)
+
+
+def keep_placeholders(delivery: Any) -> Any:
+    """Hide Planet's own ``{{name}}`` and ``{{order_id}}`` in an archive's name from Airflow's templating."""
+    name = delivery.get("archive_filename") if isinstance(delivery, Mapping) else None
+    if not isinstance(name, str):
+        return delivery
+    return {**delivery, "archive_filename": _PLACEHOLDER.sub(r"{% raw %}\g<0>{% endraw %}", name)}

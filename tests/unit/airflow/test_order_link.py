@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import XCom
+from airflow_support import FakeTaskInstance, Runner, Scenes
+
+from planet_provider import get_provider_info
+from planet_provider.client.links import order_page
+from planet_provider.hooks.order_link import PlanetOrderLink
+from planet_provider.hooks.planet import PlanetHook
+from planet_provider.operators.orders import PlanetCreateOrderOperator, PlanetDownloadOrderOperator
+from planet_provider.sandbox import Sandbox
+from planet_provider.sensors.orders import PlanetOrderSensor
+
+KEY = "_link_PlanetOrderLink"
+
+
+class StoppedError(Exception):
+    """The task does not get any further."""
+
+
+def test_it_is_there_before_the_wait_begins(
+    planet: Sandbox, ti: FakeTaskInstance, scenes: Scenes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait(*_: Any) -> None:
+        raise StoppedError
+
+    monkeypatch.setattr(PlanetCreateOrderOperator, "_wait", wait)
+    task = PlanetCreateOrderOperator(
+        task_id="order", name="x", items=scenes.items, product_bundle="visual", wait_for_completion=True
+    )
+    with pytest.raises(StoppedError):
+        Runner().run(task, ti)
+    (order_id,) = planet.orders
+    assert ti.links == {KEY: order_page(order_id)}
+
+
+def test_every_task_of_an_order_has_it(
+    planet: Sandbox, runner: Runner, scenes: Scenes, tmp_path: Path
+) -> None:
+    products = [scenes.items | {"product_bundle": "visual"}]
+    order_id = PlanetHook().create_order({"name": "x", "products": products})["id"]
+    planet.clock.advance(3600)
+    for task in (
+        PlanetOrderSensor(task_id="wait", order_id=order_id),
+        PlanetDownloadOrderOperator(task_id="download", order_id=order_id, destination=str(tmp_path)),
+    ):
+        ti = FakeTaskInstance()
+        runner.run(task, ti)
+        assert ti.links == {KEY: order_page(order_id)}
+        assert [link.name for link in task.operator_extra_links] == ["Order at Planet"]
+
+
+@pytest.mark.parametrize(
+    ("pushed", "shown"), [("https://planet.example/1", "https://planet.example/1"), (None, "")]
+)
+def test_airflow_gets_what_the_task_pushed(
+    pushed: str | None, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(XCom, "get_value", lambda *, ti_key, key: {("ti", KEY): pushed}[ti_key, key])
+    assert PlanetOrderLink().get_link(None, ti_key="ti") == shown
+
+
+def test_airflow_knows_it() -> None:
+    kind = PlanetOrderLink
+    assert get_provider_info()["extra-links"] == [f"{kind.__module__}.{kind.__qualname__}"]
+    assert pickle.loads(pickle.dumps(kind())) == kind()

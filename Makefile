@@ -11,7 +11,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .tools/bin/u
 BIN := .venv/bin
 CLIENT_COVERAGE := 95
 
-.PHONY: help install install-demo demo demo-ui test test-fast test-integration test-soak test-cluster redis-server lint check format clean
+.PHONY: help install install-demo demo demo-ui test test-fast test-integration test-soak test-cluster servers test-browser screenshots chromium lint docs check matrix matrix-corners matrix-lock format clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ demo-ui: install-demo ## The same, and leave Airflow open in the browser until C
 test: test-fast test-integration ## Run all tests that need no server but their own
 
 test-fast: install ## Run the tests without a real Airflow, with the client's coverage
-	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not integration and not cluster and not soak" --cov --cov-report=
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not integration and not cluster and not soak and not browser" --cov --cov-report=
 	$(BIN)/python -m coverage report --include='planet_provider/client/*' --fail-under=$(CLIENT_COVERAGE)
 
 test-integration: install ## Run the tests with a real Airflow
@@ -46,30 +46,49 @@ test-soak: install ## Run the tests that take minutes: every way to lose an answ
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m "soak and not integration"
 	$(BIN)/python -m pytest -m "soak and integration"
 
-test-cluster: install redis-server ## Run the tests with Redis, and many tasks in a real Airflow
+test-cluster: install servers ## Run the tests with Redis, PostgreSQL, Celery and S3, and many tasks in a real Airflow
 	$(BIN)/python -m pytest -m cluster
 
-redis-server: # By the system's package manager, where this user may
-	@command -v redis-server >/dev/null && exit; \
+servers: # By the system's package manager, where this user may
+	@missing=""; \
+	command -v redis-server >/dev/null || missing="redis"; \
+	[ -n "$$(command -v initdb || ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || missing="$$missing postgresql"; \
+	[ -n "$$missing" ] || exit 0; \
+	named() { for each in $$missing; do case $$1-$$each in apt-redis) printf 'redis-server ';; \
+		dnf-postgresql) printf 'postgresql-server ';; *) printf '%s ' $$each;; esac; done; }; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server >/dev/null; \
-	elif [ "$$(id -u)" = 0 ] && command -v dnf >/dev/null; then dnf install -y -q redis; \
-	elif [ "$$(id -u)" = 0 ] && command -v apk >/dev/null; then apk add -q redis; \
-	elif command -v brew >/dev/null; then brew install --quiet redis; \
-	else echo "redis-server is missing: install it with the system's package manager" \
-		"(e.g. sudo apt-get install redis-server), then run this again." >&2; exit 1; fi
+		apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$(named apt) >/dev/null; \
+	elif [ "$$(id -u)" = 0 ] && command -v dnf >/dev/null; then dnf install -y -q $$(named dnf); \
+	elif [ "$$(id -u)" = 0 ] && command -v apk >/dev/null; then apk add -q $$(named apk); \
+	elif command -v brew >/dev/null; then brew install --quiet $$(named brew); \
+	else echo "Missing: $$missing. Install it with the system's package manager, then run this again;" \
+		"for example: sudo apt-get install $$(named apt)" >&2; exit 1; fi
 
 lint: install ## Check format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-check: lint test ## Everything that must be green
+docs: install ## Build the documentation into site/, with its links checked
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+check: lint docs test ## Everything that must be green
+
+# MATRIX_ALLOW_MISSING=1 lets a Python that this machine doesn't have, and uv can't get, pass.
+matrix: $(filter .tools/%,$(UV)) ## Run the tests with the lowest and newest Airflow on the lowest and newest Python
+	$(PYTHON) -m matrix.run --uv $(UV)
+
+matrix-corners: $(filter .tools/%,$(UV)) ## The same with both lowest and with both newest
+	$(PYTHON) -m matrix.run --uv $(UV) lowest newest
+
+matrix-lock: $(filter .tools/%,$(UV)) ## Resolve anew what the lowest Airflow is tested with
+	$(PYTHON) -m matrix.lock --uv $(UV)
 
 format: install ## Format, and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean: ## Remove all that these targets made
-	rm -rf .venv .tools .demo .coverage* htmlcov dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .tools .demo .matrix site .coverage* htmlcov dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

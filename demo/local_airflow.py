@@ -1,7 +1,7 @@
 """A real Airflow on this machine: api-server, scheduler, dag-processor and triggerer, each its own process.
 
-SQLite and the LocalExecutor; free ports of the loopback interface; nothing of the user's own Airflow is read
-or written. Everything ends with the context.
+SQLite and the LocalExecutor, where nothing else is asked for; free ports of the loopback interface; nothing of
+the user's own Airflow is read or written. Everything ends with the context.
 """
 
 from __future__ import annotations
@@ -18,11 +18,17 @@ from typing import Any
 import httpx
 from tenacity import retry, retry_if_exception_message, stop_after_attempt, wait_random
 
-from demo.metadata import Metadata, TaskRow
+from demo.metadata import Metadata, SqliteMetadata, TaskRow
 from demo.processes import ComponentError, ProcessGroup, free_ports, tail
 from demo.settings import airflow_environment
 
-COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+COMPONENTS: Mapping[str, Sequence[str]] = {
+    "api-server": ("api-server",),
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
+"""What follows ``airflow`` on the command line, by the name of the component."""
 HEALTH = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 START_SECONDS = 120.0
 """Airflow is healthy within 6-11 s on two idle cores; a busy CI machine may need much longer."""
@@ -51,7 +57,8 @@ class LocalAirflow:
     :param variables: Airflow variables, by environment: {name: value}.
     :param connections: Airflow connections, by environment: {conn_id: JSON or URI}.
     :param extra_environment: Further environment variables for every component.
-    :param components: Which components to start; ``api-server`` must be among them.
+    :param components: Which components to start, as :data:`COMPONENTS`; an api-server must be among them.
+    :param metadata: Database to use, empty; by default SQLite in ``home``.
     """
 
     def __init__(
@@ -62,20 +69,27 @@ class LocalAirflow:
         variables: Mapping[str, str] | None = None,
         connections: Mapping[str, str] | None = None,
         extra_environment: Mapping[str, str] | None = None,
-        components: Sequence[str] = COMPONENTS,
+        components: Mapping[str, Sequence[str]] = COMPONENTS,
+        metadata: Metadata | None = None,
     ) -> None:
         self.home = home.resolve()
+        self.metadata = metadata or SqliteMetadata(self.home / "airflow.db")
         port, *unused = free_ports(3)
         self.url = f"http://127.0.0.1:{port}"
         self.environment = {
-            **airflow_environment(self.home, dags.resolve(), port=port, unused_ports=(unused[0], unused[1])),
+            **airflow_environment(
+                self.home,
+                dags.resolve(),
+                database=self.metadata.settings,
+                port=port,
+                unused_ports=(unused[0], unused[1]),
+            ),
             **{f"AIRFLOW_CONN_{name.upper()}": value for name, value in (connections or {}).items()},
             **{f"AIRFLOW_VAR_{name.upper()}": value for name, value in (variables or {}).items()},
             **(extra_environment or {}),
         }
-        self.metadata = Metadata(self.home / "airflow.db")
         self.processes = ProcessGroup(self.home / "components")
-        self._components = tuple(components)
+        self._components = dict(components)
         self._client: httpx.Client | None = None
 
     def __enter__(self) -> LocalAirflow:
@@ -105,8 +119,7 @@ class LocalAirflow:
         self.home.mkdir(parents=True, exist_ok=True)
         self.command("db", "migrate")
         for name in self._components:
-            arguments = [] if name in ("api-server", "dag-processor") else ["--skip-serve-logs"]
-            self.processes.start(name, [*_airflow(), name, *arguments], self.environment)
+            self.start(name)
         # trust_env=False: no proxy of the user between us and the loopback interface.
         self._client = httpx.Client(base_url=self.url, timeout=REQUEST_SECONDS, trust_env=False)
         self.processes.wait_until(self._healthy, "Airflow was not healthy", START_SECONDS)
@@ -119,12 +132,28 @@ class LocalAirflow:
             answer = self._client.get("/api/v2/monitor/health")
         except httpx.TransportError:
             return False
-        parts = [
-            name for name in HEALTH if name == "metadatabase" or name.replace("_", "-") in self._components
-        ]
+        running = {command[0] for command in self._components.values()}
+        parts = [name for name in HEALTH if name == "metadatabase" or name.replace("_", "-") in running]
         return answer.is_success and all(
             (answer.json().get(part) or {}).get("status") == "healthy" for part in parts
         )
+
+    def start(self, name: str) -> None:
+        """Start one of the components, for example again after :meth:`kill`.
+
+        :param name: Its name.
+        """
+        self.processes.start(name, [*_airflow(), *self._components[name]], self._environment(name))
+
+    def kill(self, name: str) -> None:
+        """End a component and everything it started by SIGKILL, as if its machine was lost.
+
+        :param name: Its name.
+        """
+        self.processes.kill(name)
+
+    def _environment(self, name: str) -> Mapping[str, str]:
+        return self.environment
 
     @retry(
         retry=retry_if_exception_message(match=f"(?s).*{LOCKED}"),

@@ -1,25 +1,28 @@
-"""What the metadata database says: read straight from SQLite, without disturbing Airflow."""
+"""What the metadata database says: read straight from it, without disturbing Airflow."""
 
 from __future__ import annotations
 
 import sqlite3
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 WATCH_SECONDS = 0.25
 """Between two looks of the recorder; a task is deferred for several seconds."""
 BUSY_SECONDS = 10.0
+LOCK_SECONDS = 60
+"""How long a process waits for its turn to write: on a busy machine, Python's default of 5 s is not enough."""
 
 
 @dataclass(frozen=True)
 class TaskRow:
-    """A task instance as stored; times are UTC as SQLite holds them."""
+    """A task instance as stored."""
 
     dag_id: str
     run_id: str
@@ -30,6 +33,8 @@ class TaskRow:
     trigger_id: int | None
     next_method: str | None
     next_kwargs: str | None
+    hostname: str | None
+    pid: int | None
 
 
 @dataclass(frozen=True)
@@ -42,31 +47,30 @@ class TriggerRow:
     triggerer_id: int | None
 
 
-class Metadata:
-    """Read-only view of an Airflow's SQLite database.
+class Metadata(ABC):
+    """Read-only view of an Airflow's database.
 
-    :param path: The database file.
+    :param url: The database, as SQLAlchemy takes it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    creation_order: ClassVar[str]
+    """Column by which task instances stand in the order in which they were made."""
 
-    @contextmanager
-    def _connect(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
-        try:
-            yield connection
-        finally:
-            connection.close()
+    def __init__(self, url: str) -> None:
+        self.url = url
 
+    @property
+    def settings(self) -> dict[str, object]:
+        """Return Airflow's section ``[database]``."""
+        return {"sql_alchemy_conn": self.url}
+
+    @abstractmethod
     def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """Return all rows of a query."""
-        with self._connect() as connection:
-            return connection.execute(sql, parameters).fetchall()
+        """Return all rows of a query, in which ``?`` stands for a parameter."""
 
+    @abstractmethod
     def tables(self) -> list[str]:
         """Return the names of all tables."""
-        return [name for (name,) in self.query("SELECT name FROM sqlite_master WHERE type = 'table'")]
 
     def tasks(self, run_id: str | None = None) -> list[TaskRow]:
         """Return task instances, in the order in which they were made.
@@ -74,10 +78,14 @@ class Metadata:
         :param run_id: Only those of this DAG run.
         """
         columns = (
-            "dag_id, run_id, task_id, map_index, state, try_number, trigger_id, next_method, next_kwargs"
+            "dag_id, run_id, task_id, map_index, state, try_number, trigger_id, next_method, "
+            "CAST(next_kwargs AS TEXT), hostname, pid"
         )
         condition, parameters = ("WHERE run_id = ?", (run_id,)) if run_id else ("", ())
-        rows = self.query(f"SELECT {columns} FROM task_instance {condition} ORDER BY rowid", *parameters)  # noqa: S608
+        rows = self.query(
+            f"SELECT {columns} FROM task_instance {condition} ORDER BY {self.creation_order}",  # noqa: S608
+            *parameters,
+        )
         return [TaskRow(*row) for row in rows]
 
     def triggers(self) -> list[TriggerRow]:
@@ -90,9 +98,44 @@ class Metadata:
         """Return the job ids of all triggerers there ever were."""
         return {int(row) for (row,) in self.query("SELECT id FROM job WHERE job_type = 'TriggererJob'")}
 
+    def triggerer_hosts(self) -> dict[int, str]:
+        """Return the host names of all triggerers there ever were, by job id."""
+        rows = self.query("SELECT id, hostname FROM job WHERE job_type = 'TriggererJob'")
+        return {int(job_id): str(hostname) for job_id, hostname in rows}
+
     def failed(self, run_id: str) -> list[TaskRow]:
         """Return the task instances of a run that failed of themselves."""
         return [row for row in self.tasks(run_id) if row.state == "failed"]
+
+
+class SqliteMetadata(Metadata):
+    """Read-only view of a SQLite database.
+
+    :param path: The database file.
+    """
+
+    creation_order = "rowid"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"sqlite:///{path}?timeout={LOCK_SECONDS}")
+        self.path = path
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        connection = sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Return all rows of a query, in which ``?`` stands for a parameter."""
+        with self._connect() as connection:
+            return connection.execute(sql, parameters).fetchall()
+
+    def tables(self) -> list[str]:
+        """Return the names of all tables."""
+        return [name for (name,) in self.query("SELECT name FROM sqlite_master WHERE type = 'table'")]
 
 
 @dataclass
@@ -103,6 +146,8 @@ class History:
     """A row for each change of a task instance's state or trigger."""
     triggers: dict[int, TriggerRow] = field(default_factory=dict)
     """Every trigger that was seen, as last seen."""
+    waits: dict[tuple[str, str, str, int, int], TriggerRow] = field(default_factory=dict)
+    """Triggers by the task instance that waited, and their id: SQLite gives an id again, once it is free."""
 
     def states(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> list[str | None]:
         """Return the states that one task instance was seen in, in order."""
@@ -114,16 +159,20 @@ class History:
     def deferrals(self, dag_id: str, run_id: str, task_id: str) -> list[tuple[TaskRow, TriggerRow]]:
         """Return each deferral of a task that was seen, with the trigger it waited on."""
         return [
-            (row, self.triggers[row.trigger_id])
+            (row, self.waits[_wait(row)])
             for row in self.changes
             if (row.dag_id, row.run_id, row.task_id) == (dag_id, run_id, task_id)
             and row.state == "deferred"
-            and row.trigger_id in self.triggers
+            and _wait(row) in self.waits
         ]
 
     def summary(self) -> Counter[str]:
         """Return how often each state was entered."""
         return Counter(row.state or "none" for row in self.changes)
+
+
+def _wait(row: TaskRow) -> tuple[str, str, str, int, int]:
+    return row.dag_id, row.run_id, row.task_id, row.map_index, row.trigger_id or 0
 
 
 class Recorder:
@@ -166,9 +215,11 @@ class Recorder:
     def _look(self) -> None:
         # Tasks first: a trigger outlives the moment in which its task instance is seen deferred.
         tasks = self.metadata.tasks()
-        for trigger in self.metadata.triggers():
-            self.history.triggers[trigger.id] = trigger
+        triggers = {trigger.id: trigger for trigger in self.metadata.triggers()}
+        self.history.triggers |= triggers
         for row in tasks:
+            if row.state == "deferred" and row.trigger_id in triggers:
+                self.history.waits[_wait(row)] = triggers[row.trigger_id]
             key = (row.dag_id, row.run_id, row.task_id, row.map_index)
             last = self._last.get(key)
             if last is None or (last.state, last.trigger_id) != (row.state, row.trigger_id):

@@ -88,13 +88,22 @@ def end_sessions(sessions: Sequence[int], grace: float = STOP_SECONDS) -> list[i
                 asked.add(process.pid)
                 _send(process.pid, signal.SIGTERM)
         time.sleep(POLL_SECONDS)
-    killed = []
+    return kill_sessions(sessions)
+
+
+def kill_sessions(sessions: Sequence[int]) -> list[int]:
+    """End every process of these sessions by SIGKILL.
+
+    :param sessions: Session ids: the process ids of the components.
+    :return: Ids of the processes that there were.
+    """
+    killed = set()
     while rest := _members(sessions):
         for process in rest:
-            killed.append(process.pid)
+            killed.add(process.pid)
             _send(process.pid, signal.SIGKILL)
         time.sleep(POLL_SECONDS)
-    return sorted(set(killed))
+    return sorted(killed)
 
 
 def _send(pid: int, number: signal.Signals) -> None:
@@ -190,20 +199,27 @@ class ProcessGroup:
             self.stop()
 
     def start(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str], *, stdout: Path | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        stdout: Path | None = None,
+        user: str | None = None,
     ) -> Component:
         """Start one component in a session of its own.
 
-        :param name: Its name; also that of its log file.
+        :param name: Its name; also that of its log file, which goes on where it was started before.
         :param command: Program and arguments.
         :param environment: The whole environment of the process.
         :param stdout: Separate file for standard output; by default it goes to the log with standard error.
+        :param user: User that it runs as, which root alone may choose; by default the one that starts it.
         """
         if self._guard is None or self._guard.stdin is None:
             raise RuntimeError("start() works inside the with block only")
         log = self.log_directory / f"{name}.log"
         with ExitStack() as stack:
-            errors = stack.enter_context(log.open("wb"))
+            errors = stack.enter_context(log.open("ab"))
             output = stack.enter_context(stdout.open("wb")) if stdout else errors
             process = subprocess.Popen(
                 command,
@@ -212,6 +228,9 @@ class ProcessGroup:
                 stdout=output,
                 stderr=errors,
                 start_new_session=True,
+                user=user,
+                group=user,
+                extra_groups=None if user is None else [],
             )
         component = Component(name, process, log)
         self.components.append(component)
@@ -242,6 +261,16 @@ class ProcessGroup:
                 logs = "\n".join(f"--- {each.name}\n{tail(each.log, 12)}" for each in self.components)
                 raise ComponentError(f"{what}: not within {timeout:.0f} s. The ends of the logs:\n{logs}")
             time.sleep(POLL_SECONDS)
+
+    def kill(self, name: str) -> None:
+        """End one component and everything it started by SIGKILL; its end is then no error.
+
+        :param name: Its name.
+        """
+        [component] = [each for each in self.components if each.name == name]
+        self.components.remove(component)
+        kill_sessions([component.process.pid])
+        component.process.wait()
 
     def stop(self) -> None:
         """End all components and everything they started."""

@@ -10,9 +10,6 @@ from pathlib import Path
 JWT_SECRET_BYTES = 64
 """Airflow signs with HS512, whose key should not be shorter than its digest."""
 
-LOCK_SECONDS = 60
-"""How long a process waits for its turn to write: on a busy machine, Python's default of 5 s is not enough."""
-
 _DROPPED_PREFIXES = ("AIRFLOW", "PL_", "PLANET_", "_AIRFLOW")
 _DROPPED = (
     "PYTHONDONTWRITEBYTECODE",
@@ -32,12 +29,19 @@ def clean_environment() -> dict[str, str]:
 
 
 def airflow_environment(
-    home: Path, dags: Path, *, port: int, unused_ports: tuple[int, int], parallelism: int = 4
+    home: Path,
+    dags: Path,
+    *,
+    database: Mapping[str, object],
+    port: int,
+    unused_ports: tuple[int, int],
+    parallelism: int = 4,
 ) -> dict[str, str]:
-    """Return the environment of an Airflow with SQLite, LocalExecutor and one api-server on loopback.
+    """Return the environment of an Airflow with the LocalExecutor and one api-server on loopback.
 
-    :param home: AIRFLOW_HOME: database, logs, generated configuration.
+    :param home: AIRFLOW_HOME: logs, generated configuration.
     :param dags: Folder with the DAG files.
+    :param database: Airflow's section ``[database]``.
     :param port: Port of the api-server.
     :param unused_ports: Ports where nobody listens. Components run without log servers, which would bind all
         interfaces: the api-server reads the files from disk, and mustn't ask a stranger on the default ports.
@@ -55,7 +59,7 @@ def airflow_environment(
             # Nothing confidential is stored in this database; what lies in it should be visible to tests.
             "fernet_key": "",
         },
-        "database": {"sql_alchemy_conn": f"sqlite:///{home / 'airflow.db'}?timeout={LOCK_SECONDS}"},
+        "database": database,
         "api": {
             "host": "127.0.0.1",
             "port": port,
@@ -78,9 +82,16 @@ def airflow_environment(
         },
         "usage_data_collection": {"enabled": False},
     }
-    flat = {
+    return clean_environment() | {"AIRFLOW_HOME": str(home)} | as_environment(settings)
+
+
+def as_environment(settings: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
+    """Return Airflow settings as environment variables.
+
+    :param settings: Values by section and key.
+    """
+    return {
         f"AIRFLOW__{section.upper()}__{key.upper()}": str(value)
         for section, options in settings.items()
         for key, value in options.items()
     }
-    return clean_environment() | {"AIRFLOW_HOME": str(home)} | flat

@@ -96,6 +96,22 @@ def test_who_ignores_sigterm_is_killed(tmp_path: Path) -> None:
         assert component.process.wait() == -signal.SIGKILL
 
 
+def test_a_component_that_is_killed_takes_its_family_along_and_may_start_again(tmp_path: Path) -> None:
+    with ProcessGroup(tmp_path) as group:
+        command = [sys.executable, "-c", FORKING]
+        component = group.start("forking", command, os.environ)
+        wait_until(lambda: is_up(component.log), "the component didn't start")
+        family = [process := psutil.Process(component.process.pid), *process.children(recursive=True)]
+        assert len(family) == 3
+        group.kill("forking")
+        assert not any(map(is_alive, family))
+        group.check()
+        before = component.log.read_bytes()
+        group.start("forking", command, os.environ)
+        wait_until(lambda: len(component.log.read_bytes()) > len(before), "it didn't start again")
+        assert component.log.read_bytes().startswith(before)
+
+
 def test_a_component_that_fails_is_named_with_its_log(tmp_path: Path) -> None:
     with ProcessGroup(tmp_path) as group:
         group.start("broken", [sys.executable, "-c", "import sys; sys.exit('no database')"], os.environ)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from types import SimpleNamespace
 
 
 def main() -> None:
@@ -17,7 +18,8 @@ def main() -> None:
     sensor = PlanetOrderSensor(
         task_id="wait", order_id=told["order_ids"][0], deferrable=False, poke_interval=30.0, timeout=1e6
     )
-    sensor.execute({"ti": None})  # type: ignore[arg-type,typeddict-item]
+    task_instance = SimpleNamespace(xcom_push=lambda **_: None)
+    sensor.execute({"ti": task_instance})  # type: ignore[arg-type,typeddict-item]
 
 
 if __name__ == "__main__":

@@ -182,7 +182,7 @@ def test_the_connection_s_form(waiting: Waiting, page: Page) -> None:
         page.find(f"//div[@role='dialog']//*[text()={json.dumps(label)}]")
     page.find("//div[@role='dialog']//input[@name='connection_id']").send_keys("planet_default")
     page.picture("connection-form")
-    page.find("//div[@role='dialog']//button[text()='Extra Fields']").click()
+    page.find("//div[@role='dialog']//button[normalize-space(.)='Extra Fields']").click()
     for field in info["conn-fields"].values():
         page.find(f"//div[@role='dialog']//*[contains(text(), {json.dumps(field['label'])})]")
     page.picture("connection-extras")

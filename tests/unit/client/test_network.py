@@ -102,10 +102,13 @@ def test_a_body_under_tls_comes_in_pieces_larger_than_a_record(certificate: tupl
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(*certificate)
     trusting = ssl.create_default_context(cafile=str(certificate[0]))
-    with serving(whole_body, server) as port, client(verify=trusting) as http:
-        with http.stream("GET", f"https://127.0.0.1:{port}/") as response:
-            time.sleep(0.2)
-            pieces = list(response.iter_raw())
+    with (
+        serving(whole_body, server) as port,
+        client(verify=trusting) as http,
+        http.stream("GET", f"https://127.0.0.1:{port}/") as response,
+    ):
+        time.sleep(0.2)
+        pieces = list(response.iter_raw())
     assert b"".join(pieces) == BODY
     assert max(map(len, pieces)) > 32 << 10
 
@@ -138,7 +141,7 @@ def test_a_chunked_body_is_not_read_past_httpx() -> None:
         assert response.read() == b"abc"
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     pass
 
 
@@ -148,7 +151,7 @@ class Stopper:
 
     def check(self) -> None:
         if self.stopped.is_set():
-            raise Stopped
+            raise StoppedError
 
     def pause(self, seconds: float) -> None:
         self.stopped.wait(seconds)
@@ -167,7 +170,7 @@ def test_a_thread_that_waits_for_bytes_is_stopped() -> None:
         threading.Timer(0.3, stopper.stopped.set).start()
         started = time.monotonic()
         try:
-            with pytest.raises(Stopped), network.interrupted_by(stopper):
+            with pytest.raises(StoppedError), network.interrupted_by(stopper):
                 http.get(f"http://127.0.0.1:{port}/", timeout=30.0)
         finally:
             release.set()
@@ -177,7 +180,7 @@ def test_a_thread_that_waits_for_bytes_is_stopped() -> None:
 def test_a_pause_ends_when_the_thread_is_stopped() -> None:
     stopper = Stopper()
     threading.Timer(0.1, stopper.stopped.set).start()
-    with pytest.raises(Stopped), network.interrupted_by(stopper):
+    with pytest.raises(StoppedError), network.interrupted_by(stopper):
         network.pause(30)
     started = time.monotonic()
     network.pause(0.01)

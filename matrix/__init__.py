@@ -1,0 +1,1 @@
+"""The tests with the lowest and the newest Airflow and Python that are supported."""

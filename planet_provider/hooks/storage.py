@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from planet_provider.exceptions import InvalidInputError
+from planet_provider.hooks.buckets import bucket_store
 from planet_provider.transfer.destination import open_store
 from planet_provider.transfer.store import Store
 
@@ -22,7 +23,7 @@ def store_at(value: Any, field: str) -> Store:
     :param field: The parameter's name, for errors.
     :raises InvalidInputError: It is neither, or no file system is installed for its scheme.
     """
-    return open_store(location(value, field), field)
+    return _store(location(value, field), field)
 
 
 def store_and_name(value: Any, field: str) -> tuple[Store, str]:
@@ -30,7 +31,23 @@ def store_and_name(value: Any, field: str) -> tuple[Store, str]:
     file = location(value, field)
     if not file.name:
         raise InvalidInputError(field, str(value), "must name a file.")
-    return open_store(file.parent, field), file.name
+    return _store(file.parent, field), file.name
+
+
+def _store(path: Any, field: str) -> Store:
+    from airflow.sdk import ObjectStoragePath
+
+    # Options of a path's own are its file system's affair; before Airflow 3.2 the connection is among them.
+    if isinstance(path, ObjectStoragePath) and set(path.storage_options) <= {"conn_id"}:
+        bucket = bucket_store(path)
+        if bucket is not None:
+            return bucket
+    try:
+        return open_store(path, field)
+    except InvalidInputError:
+        raise
+    except (ValueError, ImportError) as error:
+        raise _unknown(field, str(path), error) from error
 
 
 def location(value: Any, field: str) -> Any:
@@ -56,13 +73,15 @@ def location(value: Any, field: str) -> Any:
     from airflow.sdk import ObjectStoragePath
 
     try:
-        path = ObjectStoragePath(value)
-        _ = path.fs
+        return ObjectStoragePath(value)
     except (ValueError, ImportError) as error:
-        raise InvalidInputError(
-            field,
-            value,
-            f"{str(error).rstrip('.')}. Install the Airflow provider that brings this scheme "
-            "(s3: airflow-provider-planet[s3]; gs: google; abfs: microsoft-azure), or correct the URL.",
-        ) from error
-    return path
+        raise _unknown(field, value, error) from error
+
+
+def _unknown(field: str, value: str, error: Exception) -> InvalidInputError:
+    return InvalidInputError(
+        field,
+        value,
+        f"{str(error).rstrip('.')}. Install what brings this scheme (s3: airflow-provider-planet[s3]; "
+        "gs: airflow-provider-planet[gcs]; abfs: airflow-provider-planet[azure]), or correct the URL.",
+    )

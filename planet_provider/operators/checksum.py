@@ -5,33 +5,50 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
-from planet_provider.hooks.storage import location
+from planet_provider.client import checks
+from planet_provider.exceptions import ChecksumError, InvalidInputError
+from planet_provider.hooks.storage import location, store_and_name, store_at
 from planet_provider.hooks.task_errors import task_errors
+from planet_provider.operators.base import PlanetOperator
 from planet_provider.transfer.digests import check_checksum
-from planet_provider.transfer.verify import verify, verify_file
+from planet_provider.transfer.manifest import MANIFEST
+from planet_provider.transfer.progress import log_progress
+from planet_provider.transfer.store import Store
+from planet_provider.transfer.verify import ON_UNEXPECTED, OnUnexpected, mend, verify, verify_file
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from planet_provider.transfer.records import Verification
 
-class PlanetValidateChecksumOperator(BaseOperator):
+_ON_MISMATCH = ("fail", "redownload")
+
+
+class PlanetValidateChecksumOperator(PlanetOperator):
     """Read downloaded files again and compare their digests: an order's with its manifest, or one file's.
 
-    It needs no connection to Planet.
+    It asks Planet for nothing, unless it is to fetch bad files again.
 
     :param path: An order's folder or its ``manifest.json``; or, with ``expected``, one file. An absolute
         path, or a URL such as ``s3://conn_id@bucket/prefix``. (templated)
     :param expected: The file's digest, in hexadecimal. (templated)
-    :param checksum: ``sha256`` or ``md5``. Assets come with md5 only.
+    :param checksum: ``sha256`` or ``md5``. Assets come with md5 only. (templated)
     :param max_concurrency: Files at once.
-    :return: XCom ``{validated, bytes, path, checksum}``, each key also as an XCom of its own.
-    :raises ChecksumError: Names every file that is missing, short or altered.
+    :param on_mismatch: What to do about files of an order that are missing, short or altered: ``fail``, or
+        ``redownload`` those and those alone, and compare them anew. The order is the one that
+        ``planet-transfer.json`` in its folder names; Planet keeps orders for 90 days. (templated)
+    :param on_unexpected: What to do about files in an order's folder that neither the manifest nor
+        ``planet-transfer.json`` knows: ``warn`` (in log and result), ``fail``, or ``ignore`` (the folder is not
+        listed). They are never deleted. (templated)
+    :param planet_conn_id: Airflow connection of type ``planet``, for ``redownload``. (templated)
+    :return: XCom ``{validated, bytes, path, checksum}``, of an order also ``{unexpected, redownloaded}``, lists of
+        names; each key also as an XCom of its own.
+    :raises ChecksumError: Names every file that is missing, short, altered or unexpected.
     """
 
-    template_fields: Sequence[str] = ("path", "expected", "checksum")
-    ui_color: str = "#cfe8e6"
+    template_fields: Sequence[str] = (
+        *("path", "expected", "checksum", "on_mismatch", "on_unexpected", "planet_conn_id"),
+    )
 
     def __init__(
         self,
@@ -40,6 +57,8 @@ class PlanetValidateChecksumOperator(BaseOperator):
         expected: str | None = None,
         checksum: Literal["sha256", "md5"] = "sha256",
         max_concurrency: int = 4,
+        on_mismatch: Literal["fail", "redownload"] = "fail",
+        on_unexpected: OnUnexpected = "warn",
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("multiple_outputs", True)
@@ -48,16 +67,61 @@ class PlanetValidateChecksumOperator(BaseOperator):
         self.expected = expected
         self.checksum = checksum
         self.max_concurrency = max_concurrency
+        self.on_mismatch = on_mismatch
+        self.on_unexpected = on_unexpected
 
     @task_errors()
     def execute(self, context: Context) -> dict[str, Any]:
         """Verify."""
         checksum = check_checksum(self.checksum)
-        target = location(self.path, "path")
+        on_mismatch = checks.choice(self.on_mismatch, _ON_MISMATCH, "on_mismatch")
+        checks.choice(self.on_unexpected, ON_UNEXPECTED, "on_unexpected")
+        result = {"path": str(self.path), "checksum": checksum}
         if self.expected is not None:
-            validated, size = 1, verify_file(target, self.expected, checksum)
-        else:
-            verification = verify(target, checksum=checksum, max_concurrency=self.max_concurrency)
-            validated, size = verification.validated, verification.bytes
-        self.log.info("%d files, %d bytes: all as they should be.", validated, size)
-        return {"validated": validated, "bytes": size, "path": str(self.path), "checksum": checksum}
+            if on_mismatch != "fail":
+                raise InvalidInputError(
+                    "on_mismatch", on_mismatch, "is for an order's folder; of one file no order is known."
+                )
+            size = verify_file(store_and_name(self.path, "path"), self.expected, checksum)
+            self.log.info("%s, %d bytes: as it should be.", self.path, size)
+            return {"validated": 1, "bytes": size, **result}
+        found, again = self._order(mending=on_mismatch == "redownload")
+        self.log.info("%d files, %d bytes: all as they should be.", found.validated, found.bytes)
+        return {
+            "validated": found.validated,
+            "bytes": found.bytes,
+            **result,
+            "unexpected": list(found.unexpected),
+            "redownloaded": list(again),
+        }
+
+    def _order(self, *, mending: bool) -> tuple[Verification, tuple[str, ...]]:
+        folder = self._folder()
+        try:
+            return self._verify(folder), ()
+        except ChecksumError as error:
+            if not mending:
+                raise
+            with self.hook.session() as session:
+                again = mend(
+                    session,
+                    folder,
+                    error,
+                    checksum=check_checksum(self.checksum),
+                    max_concurrency=self.max_concurrency,
+                    progress=log_progress(self.log),
+                )
+        return self._verify(folder), again
+
+    def _verify(self, folder: Store) -> Verification:
+        return verify(
+            folder,
+            checksum=check_checksum(self.checksum),
+            max_concurrency=self.max_concurrency,
+            on_unexpected=self.on_unexpected,
+            progress=log_progress(self.log),
+        )
+
+    def _folder(self) -> Store:
+        path = location(self.path, "path")
+        return store_at(path.parent if path.name == MANIFEST else path, "path")

@@ -6,14 +6,21 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from planet_provider.client import checks
+from planet_provider.hooks.order_link import PlanetOrderLink
 from planet_provider.hooks.storage import store_at
 from planet_provider.hooks.task_errors import task_errors
+from planet_provider.operators import lineage
+from planet_provider.operators.asset_events import area_km2, tell_outlets
 from planet_provider.operators.base import PlanetOperator
 from planet_provider.transfer.order import download_order
 from planet_provider.transfer.progress import log_progress
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
+
+    from planet_provider.client.session import PlanetSession
+    from planet_provider.transfer.records import OrderTransfer
 
 
 class PlanetDownloadOrderOperator(PlanetOperator):
@@ -26,21 +33,25 @@ class PlanetDownloadOrderOperator(PlanetOperator):
     :param destination: Folder to put the order's folder in: an absolute path, or a URL such as
         ``s3://conn_id@bucket/prefix``. (templated)
     :param checksum: ``sha256`` or ``md5``.
-    :param max_concurrency: Files at once.
+    :param max_concurrency: Connections at once, for files and for parts of large files.
     :param overwrite: Fetch everything anew.
     :param include: Only files that match one of these globs, on the path in the order. (templated)
     :param exclude: No files that match one of these globs. (templated)
+    :param unpack: Unpack zips (an order with ``delivery.archive_type``), each to the folder of its name beside
+        it. The zips stay; what is unpacked is listed in the XCom ``unpacked``.
     :param planet_conn_id: Airflow connection of type ``planet``. (templated)
     :return: XCom ``return_value``: ``{order_id, directory, manifest, files, bytes}`` with the number of
         files; each key also as an XCom of its own, but ``files`` there is the list
         ``[{path, item_id, asset_type, media_type, bytes, md5, sha256}, ...]``. Airflow maps over return
         values alone: to map over files, let a task return ``download.output["files"]``, which it takes as
-        an argument.
+        an argument. With ``unpack`` there is ``unpacked`` too, in the same way: a number and a list.
+    :raises ArchiveError: A zip can't be read, or would unpack to more than it may.
     :raises ChecksumError: A file's digest is wrong, twice.
     :raises UnsafePathError: A name leads out of the destination.
     """
 
     template_fields: Sequence[str] = ("order_id", "destination", "include", "exclude", "planet_conn_id")
+    operator_extra_links = (PlanetOrderLink(),)
 
     def __init__(
         self,
@@ -48,10 +59,11 @@ class PlanetDownloadOrderOperator(PlanetOperator):
         order_id: str,
         destination: Any,
         checksum: Literal["sha256", "md5"] = "sha256",
-        max_concurrency: int = 4,
+        max_concurrency: int = 16,
         overwrite: bool = False,
         include: Sequence[str] | None = None,
         exclude: Sequence[str] | None = None,
+        unpack: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -62,11 +74,14 @@ class PlanetDownloadOrderOperator(PlanetOperator):
         self.overwrite = overwrite
         self.include = include
         self.exclude = exclude
+        self.unpack = unpack
+        self._transfer: OrderTransfer | None = None
 
     @task_errors()
     def execute(self, context: Context) -> dict[str, Any]:
         """Download the order."""
         checks.order_id(self.order_id)
+        PlanetOrderLink().persist(context, self.order_id)
         store = store_at(self.destination, "destination")
         with self.hook.session() as session:
             transfer = download_order(
@@ -78,8 +93,10 @@ class PlanetDownloadOrderOperator(PlanetOperator):
                 overwrite=self.overwrite,
                 include=self.include,
                 exclude=self.exclude,
+                unpack=self.unpack,
                 progress=log_progress(self.log),
             )
+            self._tell_outlets(context, session, transfer)
         files = [file.as_dict() for file in transfer.files]
         result = {
             "order_id": transfer.order_id,
@@ -88,7 +105,38 @@ class PlanetDownloadOrderOperator(PlanetOperator):
             "files": len(files),
             "bytes": transfer.bytes,
         }
+        lists = {"files": files}
+        if self.unpack:
+            lists["unpacked"] = [file.as_dict() for file in transfer.unpacked]
+            result["unpacked"] = len(transfer.unpacked)
+        self._transfer = transfer
+        lineage.collect(self.hook, files, transfer.directory)
         # Not by multiple_outputs: "files" is a number in the result, and a list to map over on its own.
-        for key, value in (result | {"files": files}).items():
+        for key, value in (result | lists).items():
             context["ti"].xcom_push(key=key, value=value)
         return result
+
+    def _tell_outlets(self, context: Context, session: PlanetSession, transfer: OrderTransfer) -> None:
+        if not self.outlets:
+            return
+        scenes = {(file.item_type, file.item_id) for file in transfer.files if file.item_id is not None}
+        facts = {
+            "order_id": transfer.order_id,
+            "directory": transfer.directory,
+            "scenes": len(scenes),
+            "files": len(transfer.files),
+            "bytes": transfer.bytes,
+            "area_km2": area_km2(session, transfer.order_id),
+            "manifest_sha256": transfer.manifest_sha256,
+        }
+        tell_outlets(context, self.outlets, facts)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """Tell OpenLineage of the order and its files."""
+        if self._transfer is None:
+            return None
+        return lineage.downloaded(
+            [file.as_dict() for file in self._transfer.files],
+            directory=self._transfer.directory,
+            order_id=self._transfer.order_id,
+        )

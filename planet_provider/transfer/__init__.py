@@ -10,11 +10,12 @@
 from __future__ import annotations
 
 from planet_provider.transfer.asset import download_asset
+from planet_provider.transfer.crew import Ranges
 from planet_provider.transfer.destination import open_store
-from planet_provider.transfer.fetch import Patience
 from planet_provider.transfer.order import download_order
 from planet_provider.transfer.progress import Progress, log_progress
 from planet_provider.transfer.records import FileRecord, OrderTransfer, Verification
+from planet_provider.transfer.tries import Patience
 from planet_provider.transfer.verify import verify, verify_file
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "OrderTransfer",
     "Patience",
     "Progress",
+    "Ranges",
     "Verification",
     "download_asset",
     "download_order",

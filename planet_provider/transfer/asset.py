@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from planet_provider.client import checks
 from planet_provider.exceptions import InvalidInputError, LinkExpiredError, UnexpectedResponseError
+from planet_provider.transfer.crew import DEFAULT_CONCURRENCY, Ranges
 from planet_provider.transfer.destination import Destination, open_store
 from planet_provider.transfer.digests import Checksum, Expected, check_checksum, is_digest
-from planet_provider.transfer.fetch import Patience
 from planet_provider.transfer.files import FileTask, Transfers
 from planet_provider.transfer.manifest import Entry
 from planet_provider.transfer.names import check_component, disposition_name, safe_component
@@ -20,6 +20,7 @@ from planet_provider.transfer.progress import ProgressCallback
 from planet_provider.transfer.ranges import content_length, content_range
 from planet_provider.transfer.records import FileRecord
 from planet_provider.transfer.sources import AssetSource
+from planet_provider.transfer.tries import Patience
 
 if TYPE_CHECKING:
     import httpx
@@ -59,11 +60,13 @@ def download_asset(
     destination: Destination,
     *,
     checksum: Checksum = "sha256",
+    max_concurrency: int = DEFAULT_CONCURRENCY,
     overwrite: bool = False,
     file_name: str | None = None,
     progress: ProgressCallback | None = None,
     progress_interval: float = PROGRESS_SECONDS,
     patience: Patience | None = None,
+    ranges: Ranges | None = None,
 ) -> FileRecord:
     """Download an active asset into a folder, whole and verified.
 
@@ -76,6 +79,7 @@ def download_asset(
     :param asset_type: e.g. ``ortho_analytic_4b``.
     :param destination: Folder; see :func:`~planet_provider.transfer.destination.open_store`.
     :param checksum: Digest to verify by where there is a choice.
+    :param max_concurrency: Connections at once, where the file is large; >= 1. No more than the session has.
     :param overwrite: Fetch the file anew although it is there and agrees.
     :param file_name: Name of the file; by default the storage's own, or ``<item_id>_<asset_type>`` with a
         suffix by media type.
@@ -83,6 +87,7 @@ def download_asset(
         the end.
     :param progress_interval: Seconds between two such calls.
     :param patience: How often the file is tried.
+    :param ranges: When a large file comes through several connections.
     :return: What is there now.
     :raises AssetUnavailableError: The item has no such asset, or the account may not download it.
     :raises AssetError: The asset is not active.
@@ -92,14 +97,16 @@ def download_asset(
     ids = checks.item_type(item_type), checks.item_id(item_id), checks.asset_type(asset_type)
     if file_name is not None and safe_component(file_name) is None:
         raise InvalidInputError("file_name", file_name, "must be a plain file name, without folders")
+    concurrency = checks.whole_number(max_concurrency, "max_concurrency")
     store = open_store(destination)
     transfers = Transfers(
         session=session,
         checksum=check_checksum(checksum),
-        threads=1,
+        threads=min(concurrency, session.config.max_connections),
         progress=progress,
         progress_interval=progress_interval,
         patience=patience or Patience(),
+        ranges=ranges or Ranges(),
     )
     source = AssetSource(session, *ids)
     described = _describe(session, source, f"{ids[1]}_{ids[2]}")

@@ -12,9 +12,9 @@ from planet_provider.client import checks
 
 Checksum = Literal["sha256", "md5"]
 
-#: How a file was verified: by a digest; by the size that Planet gave; or only by the length that the
-#: server announced for the body, where Planet gave neither digest nor size.
-Verified = Literal["sha256", "md5", "size", "length"]
+#: How a file was verified: by a digest; by the size that Planet gave; only by the length that the server
+#: announced for the body, where Planet gave neither digest nor size; or, in a verified zip, by its CRC-32.
+Verified = Literal["sha256", "md5", "size", "length", "crc32"]
 
 CHECKSUMS: tuple[Checksum, ...] = ("sha256", "md5")
 
@@ -27,7 +27,7 @@ _DIGEST = {"md5": re.compile(r"[0-9a-f]{32}"), "sha256": re.compile(r"[0-9a-f]{6
 class Hash(Protocol):
     """The part of hashlib's objects that is used here."""
 
-    def update(self, data: bytes, /) -> None: ...
+    def update(self, data: bytes | memoryview, /) -> None: ...
 
     def hexdigest(self) -> str: ...
 

@@ -4,45 +4,37 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import httpx
 
-from planet_provider.client.redact import redact_text
 from planet_provider.exceptions import (
     ChecksumError,
-    ContentChangedError,
     IncompleteTransferError,
     LinkExpiredError,
     UnexpectedResponseError,
 )
+from planet_provider.transfer.body import pieces
+from planet_provider.transfer.crew import Crew
 from planet_provider.transfer.digests import Checksum, Expected, Hash, Verified, new_hash
+from planet_provider.transfer.location import Location
 from planet_provider.transfer.progress import Watch
 from planet_provider.transfer.ranges import content_length, content_range, has_end, strong_etag
 from planet_provider.transfer.sources import Link, Source
+from planet_provider.transfer.spread import Spread
 from planet_provider.transfer.store import Staging
+from planet_provider.transfer.tries import CutError, MisfitError, Patience, Tries
 
 if TYPE_CHECKING:
     from planet_provider.client.session import PlanetSession
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """How often a file is tried. Each of these counts begins anew when the file gets further than before.
-
-    :param cuts: Cut or stalled bodies in a row.
-    :param renewals: Renewed links in a row.
-    :param restarts: Restarts because the server's answer did not fit what is here.
-    :param pause_seconds: Wait after a cut body that brought nothing, in seconds; doubled each time.
-    """
-
-    cuts: int = 5
-    renewals: int = 3
-    restarts: int = 3
-    pause_seconds: float = 0.5
+#: Bytes of a piece for which handing it to another thread costs less than hashing it.
+_AHEAD_BYTES = 128 << 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +51,6 @@ class Fetched:
     checksum: Checksum
     digest: str
     verified: Verified
-
-
-class _CutError(Exception):
-    """The body ended in a way that may be a cut."""
-
-
-class _MisfitError(Exception):
-    """The answer does not continue what is here."""
 
 
 class _WrongContentError(Exception):
@@ -87,6 +71,7 @@ class Fetch:
     :param checksum: The digest to take where there is a choice.
     :param watch: Counts the bytes, and stops.
     :param patience: How often to try.
+    :param crew: Who may help; by default nobody.
     """
 
     def __init__(
@@ -99,6 +84,7 @@ class Fetch:
         checksum: Checksum,
         watch: Watch,
         patience: Patience | None = None,
+        crew: Crew | None = None,
     ) -> None:
         self._session = session
         self._source = source
@@ -110,7 +96,10 @@ class Fetch:
         self._checksum = checksum if known is None else known[0]
         self._digest = None if known is None else known[1]
         self._hash: Hash = new_hash(self._checksum)
+        self._hashing: Future[None] | None = None
         self._total: int | None = None  # as the last answer tells it
+        self._crew = crew
+        self._plainly = False  # through one connection, and httpx
 
     def run(self) -> Fetched:
         """Bring the file into the staging; publishing it is the caller's.
@@ -164,13 +153,15 @@ class Fetch:
             self._watch.moved(len(chunk), reused=True)
 
     def _restart(self) -> None:
-        self._watch.moved(-self._staging.position)
+        self._await_hash()
+        self._plainly = True
+        self._watch.dropped(self._staging.position)
         self._staging.reset()
         self._hash = new_hash(self._checksum)
 
     def _bring(self) -> None:
         """Read until the whole body is here, through cuts and expired links."""
-        tries = _Tries(self._source.name, self._patience, self._staging.position)
+        tries = Tries(self._source.name, self._patience, self._staging.position)
         while self._staging.position != self._expected.size:
             link = self._source.link()
             try:
@@ -178,10 +169,10 @@ class Fetch:
             except LinkExpiredError:
                 tries.expired()
                 self._source.renew(link)
-            except _MisfitError as misfit:
+            except MisfitError as misfit:
                 tries.misfit(misfit)
                 self._restart()
-            except (httpx.TransportError, _CutError) as cut:
+            except (httpx.TransportError, CutError) as cut:
                 self._watch.pause(tries.cut(cut, self._staging.position))
             else:
                 return
@@ -197,9 +188,56 @@ class Fetch:
             link.url, rate_class=self._source.rate_class, headers=self._headers()
         ) as response:
             if self._accept(response):
-                for chunk in response.iter_raw():
-                    self._take(chunk)
+                self._read(response, self._spread(response, link))
             self._check_end(response)
+
+    def _read(self, response: httpx.Response, spread: Spread | None) -> None:
+        with nullcontext() if spread is None or self._crew is None else self._crew.sharing(spread):
+            try:
+                self._read_alone(response, spread)
+            except httpx.TransportError:
+                if spread is None or not spread.is_split:
+                    raise
+            finally:
+                self._await_hash()
+            if spread is not None and spread.is_split:
+                response.close()
+                spread.finish()
+
+    def _read_alone(self, response: httpx.Response, spread: Spread | None) -> None:
+        """Read to the body's end, or to where another thread has begun to read."""
+        directly = self._digest is not None and not self._plainly
+        with nullcontext() if self._crew is None else self._crew.reading():
+            for piece in pieces(response, past_httpx=directly):
+                if spread is None:
+                    self._take(piece)
+                    continue
+                allowed = spread.reserve(len(piece))
+                self._take(piece[:allowed])
+                if allowed < len(piece) and spread.is_split:
+                    return
+                if allowed < len(piece):
+                    raise _WrongContentError("size", spread.limit, f"more than {spread.limit}")
+
+    def _spread(self, response: httpx.Response, link: Link) -> Spread | None:
+        """Prepare to have others help, if the file is so large, and its parts can be told to be its parts."""
+        crew, staging = self._crew, self._staging
+        size = self._total if self._expected.size is None else self._expected.size
+        if crew is None or self._plainly or crew.connections < 2 or size is None:
+            return None
+        if size - staging.position < crew.ranges.min_bytes or not self._can_continue():
+            return None
+        if response.headers.get("Accept-Ranges", "").lower() == "none":
+            return None
+        return Spread(
+            crew,
+            name=self._source.name,
+            location=Location(self._session, self._source, link.url, response, self._patience),
+            staging=staging,
+            size=size,
+            digest=self._hash,
+            patience=self._patience,
+        )
 
     def _can_continue(self) -> bool:
         # Without an ETag the pieces may be of different files: only a digest would show it.
@@ -232,7 +270,7 @@ class Fetch:
             self._check_size(piece.total)
             self._total = piece.total
             return False
-        raise _MisfitError(f"answer {response.status_code} to bytes from {self._staging.position}")
+        raise MisfitError(f"answer {response.status_code} to bytes from {self._staging.position}")
 
     def _accept_whole(self, response: httpx.Response) -> None:
         if self._staging.position:
@@ -245,9 +283,9 @@ class Fetch:
     def _accept_piece(self, response: httpx.Response, total: int | None) -> None:
         etag = strong_etag(response.headers)
         if self._staging.validator is not None and etag not in {None, self._staging.validator}:
-            raise _MisfitError("the file's ETag changed")
+            raise MisfitError("the file's ETag changed")
         if total is None and self._expected.size is None:
-            raise _MisfitError("a piece of a file of unknown size")
+            raise MisfitError("a piece of a file of unknown size")
         self._check_size(total)
         self._total = total
 
@@ -256,13 +294,22 @@ class Fetch:
         if size is not None and announced is not None and announced != size:
             raise _WrongContentError("size", size, announced)
 
-    def _take(self, chunk: bytes) -> None:
+    def _take(self, piece: bytes | memoryview) -> None:
         size = self._expected.size
-        if size is not None and self._staging.position + len(chunk) > size:
+        if size is not None and self._staging.position + len(piece) > size:
             raise _WrongContentError("size", size, f"more than {size}")
-        self._hash.update(chunk)
-        self._staging.write(chunk)
-        self._watch.moved(len(chunk))
+        self._await_hash()
+        if self._crew is not None and len(piece) >= _AHEAD_BYTES:
+            self._hashing = self._crew.hash_ahead(self._hash.update, piece)
+        if self._hashing is None:
+            self._hash.update(piece)
+        self._staging.write(piece)
+        self._watch.moved(len(piece))
+
+    def _await_hash(self) -> None:
+        hashing, self._hashing = self._hashing, None
+        if hashing is not None:
+            hashing.result()
 
     def _check_end(self, response: httpx.Response) -> None:
         size = self._total if self._expected.size is None else self._expected.size
@@ -270,63 +317,10 @@ class Fetch:
             if response.status_code == 200 and has_end(response):
                 raise _WrongContentError("size", size, self._staging.position)
             # A server may send less than the range it was asked for.
-            raise _CutError("the body ended early")
+            raise CutError("the body ended early")
         if size is None and self._digest is None and not has_end(response):
             raise IncompleteTransferError(
                 f"{self._source.name}: the server doesn't tell where the body ends, and Planet gives neither "
                 "its size nor a digest: whether it is whole can't be known.",
                 file=self._source.name,
             )
-
-
-class _Tries:
-    """Counts what went wrong since a file last got further."""
-
-    def __init__(self, name: str, patience: Patience, position: int) -> None:
-        self._name = name
-        self._patience = patience
-        self._furthest = position
-        self._cuts = self._expiries = self._misfits = 0
-
-    def cut(self, error: Exception, position: int) -> float:
-        """Count a cut body.
-
-        :return: Seconds to wait before the next try.
-        """
-        text = redact_text(str(error))
-        what = f"{type(error).__name__}: {text}" if text else type(error).__name__
-        if position > self._furthest:
-            self._furthest = position
-            self._cuts = self._expiries = self._misfits = 0
-            log.info("%s: cut after %d bytes (%s); going on there.", self._name, position, what)
-            return 0.0
-        self._cuts += 1
-        if self._cuts >= self._patience.cuts:
-            raise IncompleteTransferError(
-                f"{self._name}: {self._cuts} tries in a row got no further than {self._furthest} bytes; "
-                f"the last one: {what}. What is here is kept for the next try where that is possible.",
-                file=self._name,
-            ) from None
-        log.info("%s: cut after %d bytes again (%s).", self._name, position, what)
-        return float(self._patience.pause_seconds * 2 ** (self._cuts - 1))
-
-    def expired(self) -> None:
-        """Count an expired link."""
-        self._expiries += 1
-        if self._expiries > self._patience.renewals:
-            raise LinkExpiredError(
-                f"{self._name}: the download link is refused, though it was renewed "
-                f"{self._expiries - 1} times.",
-                file=self._name,
-            ) from None
-
-    def misfit(self, error: _MisfitError) -> None:
-        """Count an answer that does not continue what is here."""
-        self._misfits += 1
-        if self._misfits > self._patience.restarts:
-            raise ContentChangedError(
-                f"{self._name}: the source changed while it was being read, {self._misfits} times; "
-                f"the last time: {error}.",
-                file=self._name,
-            ) from None
-        log.info("%s: %s; starting over.", self._name, error)

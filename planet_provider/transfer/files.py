@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from planet_provider.transfer.crew import Crew, Ranges
 from planet_provider.transfer.digests import Checksum, Expected, Verified, hash_stream
-from planet_provider.transfer.fetch import Fetch, Fetched, Patience
+from planet_provider.transfer.fetch import Fetch, Fetched
 from planet_provider.transfer.manifest import Entry
 from planet_provider.transfer.parallel import in_parallel
 from planet_provider.transfer.progress import ProgressCallback, Watch
 from planet_provider.transfer.records import FileRecord
 from planet_provider.transfer.sources import Source
 from planet_provider.transfer.store import Staging, Store
+from planet_provider.transfer.tries import Patience
 
 if TYPE_CHECKING:
     from planet_provider.client.session import PlanetSession
 
+T = TypeVar("T")
 R = TypeVar("R")
 
 log = logging.getLogger(__name__)
@@ -46,10 +51,11 @@ class Transfers:
 
     :param session: Sends the requests.
     :param checksum: The digest to verify by where there is a choice.
-    :param threads: Files at once.
+    :param threads: Connections at once, for files and for parts of files; >= 1.
     :param progress: Told how far it is.
     :param progress_interval: Seconds between two such calls.
     :param patience: How often a file is tried.
+    :param ranges: When a file is fetched through several connections.
     """
 
     session: PlanetSession
@@ -58,9 +64,15 @@ class Transfers:
     progress: ProgressCallback | None
     progress_interval: float
     patience: Patience
+    ranges: Ranges = field(default_factory=Ranges)
 
     def fetch(
-        self, source: Source, staging: Staging, expected: Expected | None = None, watch: Watch | None = None
+        self,
+        source: Source,
+        staging: Staging,
+        expected: Expected | None = None,
+        watch: Watch | None = None,
+        crew: Crew | None = None,
     ) -> Fetched:
         """Bring one file into a staging."""
         return Fetch(
@@ -71,6 +83,7 @@ class Transfers:
             checksum=self.checksum,
             watch=watch or Watch(),
             patience=self.patience,
+            crew=crew,
         ).run()
 
     def batch(self, tasks: Sequence[FileTask]) -> Batch:
@@ -102,16 +115,30 @@ class Batch:
         :return: Records of all files, in the tasks' order.
         """
         wanted = [task for task in self._tasks if task.entry.path not in present]
-        fetched = {record.name: record for record in self._parallel(self._bring, wanted)}
+        threads = self._transfers.threads
+        log.info(
+            "%d files, %d bytes to fetch; %d files, %d bytes are there already.",
+            *(len(wanted), sum(task.entry.expected.size or 0 for task in wanted)),
+            *(len(present), sum(record.bytes for record in present.values())),
+        )
+        crew = Crew(self._watch, threads, len(wanted), self._transfers.ranges)
+        with closing(crew):
+            jobs: list[Callable[[], FileRecord | None]] = [
+                partial(self._bring, crew, task) for task in wanted
+            ]
+            # Threads that find no file left help those that have one.
+            jobs += [crew.help] * (threads - 1 if wanted else 0)
+            brought = self._parallel(lambda job: job(), jobs)
+        fetched = {record.name: record for record in brought if record is not None}
         if self._transfers.progress is not None:
             self._transfers.progress(self._watch.progress())
         records = {**present, **fetched}
         return [records[task.entry.path] for task in self._tasks]
 
-    def _parallel(self, work: Callable[[FileTask], R], tasks: Sequence[FileTask]) -> list[R]:
+    def _parallel(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
         return in_parallel(
             work,
-            tasks,
+            items,
             threads=self._transfers.threads,
             watch=self._watch,
             progress=self._transfers.progress,
@@ -128,10 +155,13 @@ class Batch:
         log.debug("%s is there already and agrees.", task.entry.path)
         return _record(task, size, verified, {}, downloaded=False)
 
-    def _bring(self, task: FileTask) -> FileRecord:
+    def _bring(self, crew: Crew, task: FileTask) -> FileRecord:
         name, expected = task.entry.path, task.entry.expected
         with task.store.stage(name, expected) as staging:
-            fetched = self._transfers.fetch(task.source, staging, expected, self._watch)
+            try:
+                fetched = self._transfers.fetch(task.source, staging, expected, self._watch, crew)
+            finally:
+                crew.file_done()
             self._watch.check()
             staging.publish()
         self._watch.file_done()

@@ -14,18 +14,20 @@ import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import asdict
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
 from planet_provider.exceptions import UnsafePathError
-from planet_provider.transfer.digests import READ_BYTES, Expected
+from planet_provider.transfer.digests import Expected
 from planet_provider.transfer.names import OWN_PREFIX, PART, check_name
+from planet_provider.transfer.staging import FileStaging
 
 _RECORD_VERSION = 1
 
-#: Bytes gathered before a write: as many as httpx reads at once. What a killed task had not written is lost.
-_BUFFER_BYTES = 64 << 10
+#: Bytes of a record, filled up with blanks: less than a page.
+_RECORD_BYTES = 1024
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
 
@@ -38,6 +40,7 @@ class LocalStore:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root).expanduser().absolute()
+        self._swept: set[Path] = set()
 
     def uri(self, name: str = "") -> str:
         """Return a file's absolute path."""
@@ -64,7 +67,7 @@ class LocalStore:
             raise UnsafePathError(
                 f"{name}: its folder leads out of {self.root} by a symbolic link; remove the link.", file=name
             )
-        return LocalStaging(target, expected)
+        return LocalStaging(target, expected, self._swept)
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
@@ -73,24 +76,31 @@ class LocalStore:
         if path.parent.is_dir():
             _sync_folder(path.parent)
 
+    def names(self) -> Iterator[str]:
+        """Yield the names of all files in the folder and in those below it; what a link leads to is not."""
+        for folder, _, names in os.walk(self.root):
+            for name in names:
+                yield Path(folder, name).relative_to(self.root).as_posix()
+
     def _path(self, name: str) -> Path:
         return self.root / check_name(name)
 
 
-class LocalStaging:
+class LocalStaging(FileStaging):
     """A ``.part`` on its way to its target.
 
     :param target: The file it is to become.
     :param expected: What the file has to be; only bytes with a known digest are taken up again.
+    :param swept: Folders in which this transfer has removed what killed ones left.
     """
 
-    def __init__(self, target: Path, expected: Expected) -> None:
+    def __init__(self, target: Path, expected: Expected, swept: set[Path]) -> None:
         self._target = target
+        self._swept = swept
         self._expected = expected
-        self._part, self._file = _claim(target)
+        self._part, file = _claim(target)
+        super().__init__(file)
         self._record = self._part.with_name(f"{self._part.name}.json")
-        self.position = 0
-        self.validator: str | None = None
         try:
             self._recall()
         except BaseException:
@@ -106,48 +116,37 @@ class LocalStaging:
         if self._file.closed:
             return
         try:
-            if self.position and self._expected.digest("sha256") and self._named():
-                self._file.flush()
-            else:
+            if not (self.position and self._expected.digest("sha256") and self._named()):
                 self._drop()
         finally:
             self._file.close()
 
-    def replay(self) -> Iterator[bytes]:
-        """Yield the bytes held."""
-        self._file.seek(0)
-        while chunk := self._file.read(READ_BYTES):
-            yield chunk
-        self._file.seek(self.position)
-
     def remember(self, validator: str | None) -> None:
         """Note the source's strong ETag in the record."""
-        self.validator = validator
-        self._record.write_text(json.dumps(self._terms() | {"etag": validator}))
+        super().remember(validator)
+        self._write_record({})
 
-    def write(self, chunk: bytes) -> None:
-        """Append bytes."""
-        self._file.write(chunk)
-        self.position += len(chunk)
+    def checkpoint(self, position: int) -> None:
+        """Note in the record up to where the part has no gap."""
+        self._write_record({"held": position})
 
-    def reset(self) -> None:
-        """Drop all bytes and the ETag."""
-        self._file.seek(0)
-        self._file.truncate()
-        self.position = 0
-        self.validator = None
+    def settle(self, position: int) -> None:
+        """Cut the part off at a position up to which it has no gap."""
+        super().settle(position)
+        self._write_record({})
 
     def publish(self) -> None:
         """Write through to the disk, then rename."""
-        self._file.flush()
         os.fsync(self._file.fileno())
         # First the record: a record without its part would stay for ever, a part without record does no harm.
         self._record.unlink(missing_ok=True)
         self._part.replace(self._target)
         _sync_folder(self._target.parent)
         self._file.close()
-        if not self._is_private:
-            _sweep(self._target.parent)
+        folder = self._target.parent
+        if not self._is_private and folder not in self._swept:
+            self._swept.add(folder)
+            _sweep(folder)
 
     @property
     def _is_private(self) -> bool:
@@ -165,28 +164,41 @@ class LocalStaging:
     def _terms(self) -> dict[str, Any]:
         return {"version": _RECORD_VERSION, **asdict(self._expected)}
 
+    def _write_record(self, gap: dict[str, int]) -> None:
+        text = json.dumps(self._terms() | {"etag": self.validator} | gap)
+        handle = os.open(self._record, _FLAGS, 0o666)
+        try:
+            # In place and by one call, so that a kill leaves the old record or the new one.
+            os.pwrite(handle, text.ljust(_RECORD_BYTES).encode(), 0)
+            os.ftruncate(handle, max(_RECORD_BYTES, len(text)))
+        finally:
+            os.close(handle)
+
     def _recall(self) -> None:
         size = self._file.seek(0, os.SEEK_END)
-        if size and self._agrees(size):
-            self.position = size
+        held = self._held(size) if size else 0
+        if held:
+            self._file.truncate(held)
+            self.position = held
         else:
             self.reset()
 
-    def _agrees(self, size: int) -> bool:
+    def _held(self, size: int) -> int:
+        """Return how many of a part's bytes can be taken up again."""
         try:
             record = json.loads(self._record.read_bytes())
-            etag = record.pop("etag")
+            etag, held = record.pop("etag"), record.pop("held", size)
         except (OSError, ValueError, TypeError, AttributeError, KeyError):
-            return False
-        if not self._expected.digest("sha256") or record != self._terms():
-            return False
+            return 0
+        if not self._expected.digest("sha256") or record != self._terms() or not isinstance(held, int):
+            return 0
         if self._expected.size is not None and size > self._expected.size:
-            return False
+            return 0
         self.validator = etag if isinstance(etag, str) else None
-        return True
+        return max(0, min(held, size))
 
 
-def _claim(target: Path) -> tuple[Path, BinaryIO]:
+def _claim(target: Path) -> tuple[Path, FileIO]:
     """Open and lock a part. Where another process is at it, take one that has another name.
 
     A task that was taken for dead may still run beside its next try: were both to write one part, the file
@@ -201,7 +213,7 @@ def _claim(target: Path) -> tuple[Path, BinaryIO]:
     return _private(target.parent)
 
 
-def _locked(path: Path) -> BinaryIO | None:
+def _locked(path: Path) -> FileIO | None:
     """Open and lock a file; ``None`` if another process holds it, or the file system has no locks."""
     file = _opened(path, _FLAGS)
     try:
@@ -218,7 +230,7 @@ def _locked(path: Path) -> BinaryIO | None:
     return file
 
 
-def _private(folder: Path) -> tuple[Path, BinaryIO]:
+def _private(folder: Path) -> tuple[Path, FileIO]:
     while True:
         part = folder / f"{OWN_PREFIX}{secrets.token_hex(8)}{PART}"
         file = _opened(part, _FLAGS | os.O_EXCL)
@@ -229,11 +241,11 @@ def _private(folder: Path) -> tuple[Path, BinaryIO]:
         file.close()
 
 
-def _opened(path: Path, flags: int) -> BinaryIO:
-    return os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=_BUFFER_BYTES)
+def _opened(path: Path, flags: int) -> FileIO:
+    return os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0)
 
 
-def _is_at(file: BinaryIO, path: Path) -> bool:
+def _is_at(file: FileIO, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.lstat())
     except FileNotFoundError:

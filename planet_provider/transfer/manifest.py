@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from planet_provider.exceptions import UnexpectedResponseError
 from planet_provider.transfer.digests import CHECKSUMS, Expected, is_digest
@@ -99,6 +99,7 @@ class TransferRecord:
     """``planet-transfer.json``: what was transferred, when, from which names, and how it was verified.
 
     :param files: One mapping a file, with ``path`` relative to the order's folder.
+    :param unpacked: Likewise, of files unpacked from zips.
     :param include: Globs of the last transfer.
     :param exclude: Likewise.
     """
@@ -109,6 +110,7 @@ class TransferRecord:
     exclude: Sequence[str] | None
     started_at: datetime
     finished_at: datetime
+    unpacked: Sequence[Mapping[str, Any]] = ()
 
     def encode(self) -> bytes:
         """Return the record as JSON. It holds no links."""
@@ -120,6 +122,7 @@ class TransferRecord:
             "started_at": self.started_at.isoformat(),
             "finished_at": self.finished_at.isoformat(),
             "files": list(self.files),
+            **({"unpacked": list(self.unpacked)} if self.unpacked else {}),
         }
         return json.dumps(body, indent=2, ensure_ascii=False).encode() + b"\n"
 
@@ -137,16 +140,31 @@ def recorded_file(record: FileRecord) -> dict[str, Any]:
         "md5": record.md5,
         "sha256": record.sha256,
         "verified": record.verified,
+        **({"archive": record.archive} if record.archive else {}),
     }
 
 
-def recorded_files(content: bytes | None) -> dict[str, Mapping[str, Any]]:
-    """Read the files of a transfer record by path; none of a record that is not there or not understood."""
+def recorded_files(
+    content: bytes | None, key: Literal["files", "unpacked"] = "files"
+) -> dict[str, Mapping[str, Any]]:
+    """Read the files of a transfer record by path; none of a record that is not there or not understood.
+
+    :param key: Which of them: what was delivered, or what was unpacked from that.
+    """
     try:
         body = json.loads(content or b"{}")
-        return {file["path"]: file for file in body.get("files", ())} if isinstance(body, dict) else {}
+        return {file["path"]: file for file in body.get(key, ())} if isinstance(body, dict) else {}
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         return {}
+
+
+def recorded_order(content: bytes | None) -> str | None:
+    """Read the order's id of a transfer record; ``None`` of one that is not there or not understood."""
+    try:
+        order_id = json.loads(content or b"{}")["order_id"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+    return _text(order_id)
 
 
 def merged_files(
@@ -162,6 +180,16 @@ def merged_files(
         if path not in files and old is not None and _agrees(old, entry.expected):
             files[path] = old
     return list(files.values())
+
+
+def merged_members(
+    records: Iterable[FileRecord], earlier: Mapping[str, Mapping[str, Any]], entries: Mapping[str, Entry]
+) -> list[Mapping[str, Any]]:
+    """Join what was unpacked now with what earlier transfers unpacked from other archives of the order."""
+    files = [recorded_file(record) for record in records]
+    now = {file["archive"] for file in files}
+    kept = (file for file in earlier.values() if file.get("archive") in entries.keys() - now)
+    return [*files, *kept]
 
 
 def _agrees(file: Mapping[str, Any], expected: Expected) -> bool:

@@ -42,14 +42,15 @@ class MemoryStaging:
         """Note the source's strong ETag."""
         self.validator = validator
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, *chunks: bytes | memoryview) -> None:
         """Append bytes.
 
         :raises UnexpectedResponseError: They are more than the limit.
         """
-        if len(self.content) + len(chunk) > self._limit:
+        if len(self.content) + sum(map(len, chunks)) > self._limit:
             raise UnexpectedResponseError(f"{self._name} is larger than {self._limit} bytes; refused.")
-        self.content += chunk
+        for chunk in chunks:
+            self.content += chunk
 
     def reset(self) -> None:
         """Drop all bytes and the ETag."""

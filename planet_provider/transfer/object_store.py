@@ -1,4 +1,4 @@
-"""Files in an object store, by way of any fsspec filesystem.
+"""Files behind any fsspec filesystem: those that :mod:`planet_provider.transfer.bucket` doesn't know.
 
 A file is spooled to the local disk, verified there, and put in one operation: an object appears whole or not
 at all. Writing to the store while the body arrives would publish a cut body as whole, because fsspec's files
@@ -20,8 +20,9 @@ from types import TracebackType
 from typing import Any, BinaryIO, cast
 
 from planet_provider.exceptions import IncompleteTransferError
-from planet_provider.transfer.digests import READ_BYTES, Expected
+from planet_provider.transfer.digests import Expected
 from planet_provider.transfer.names import OWN_PREFIX, check_name
+from planet_provider.transfer.staging import FileStaging
 
 #: Bounds on an upload's memory, for filesystems that know them: bytes of a part, and parts at once. s3fs
 #: would take up to 10 parts of 50 MiB for each file.
@@ -87,6 +88,16 @@ class ObjectStore:
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm_file(self._fresh(name))
 
+    def names(self) -> Iterator[str]:
+        """Yield the names of all objects below this prefix."""
+        self.fs.invalidate_cache(self.path)
+        try:
+            found = self.fs.find(self.path)
+        except FileNotFoundError:
+            return
+        root = f"{self.fs._strip_protocol(self.path).rstrip('/')}/"
+        yield from (path.removeprefix(root) for path in found if path.startswith(root))
+
     def put(self, spooled: Path, name: str) -> None:
         """Put a whole local file, and compare the object's size with it.
 
@@ -122,7 +133,7 @@ class ObjectStore:
         return f"{self.path}/{check_name(name)}"
 
 
-class ObjectStaging:
+class ObjectStaging(FileStaging):
     """A spool file on its way to an object.
 
     :param store: Where it goes.
@@ -139,9 +150,7 @@ class ObjectStaging:
         self._folder = Path(tempfile.mkdtemp(prefix=OWN_PREFIX, dir=spool_dir))
         self._lock = _lock_folder(self._folder)
         self._path = self._folder / name.rpartition("/")[2]
-        self._file = self._path.open("w+b", buffering=READ_BYTES)
-        self.position = 0
-        self.validator: str | None = None
+        super().__init__(self._path.open("w+b", buffering=0))
 
     def __enter__(self) -> ObjectStaging:
         return self
@@ -152,29 +161,6 @@ class ObjectStaging:
         self._file.close()
         shutil.rmtree(self._folder, ignore_errors=True)
         os.close(self._lock)
-
-    def replay(self) -> Iterator[bytes]:
-        """Yield the bytes held."""
-        self._file.seek(0)
-        while chunk := self._file.read(READ_BYTES):
-            yield chunk
-        self._file.seek(self.position)
-
-    def remember(self, validator: str | None) -> None:
-        """Note the source's strong ETag."""
-        self.validator = validator
-
-    def write(self, chunk: bytes) -> None:
-        """Append bytes to the spool."""
-        self._file.write(chunk)
-        self.position += len(chunk)
-
-    def reset(self) -> None:
-        """Drop all bytes and the ETag."""
-        self._file.seek(0)
-        self._file.truncate()
-        self.position = 0
-        self.validator = None
 
     def publish(self) -> None:
         """Put the spool file."""

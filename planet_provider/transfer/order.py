@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from planet_provider.client import checks, orders
 from planet_provider.exceptions import TransferError, UnexpectedResponseError
+from planet_provider.transfer.archive import folder_of, is_archive
+from planet_provider.transfer.archive import unpack as unpack_archive
+from planet_provider.transfer.crew import DEFAULT_CONCURRENCY, Ranges
 from planet_provider.transfer.destination import Destination, open_store
-from planet_provider.transfer.digests import Checksum, check_checksum
-from planet_provider.transfer.fetch import Patience
+from planet_provider.transfer.digests import Checksum, Expected, check_checksum
 from planet_provider.transfer.files import FileTask, Transfers
 from planet_provider.transfer.manifest import (
     MANIFEST,
@@ -21,24 +24,24 @@ from planet_provider.transfer.manifest import (
     Entry,
     TransferRecord,
     merged_files,
+    merged_members,
     parse_manifest,
     recorded_files,
 )
 from planet_provider.transfer.memory import MemoryStaging
+from planet_provider.transfer.names import check_places
 from planet_provider.transfer.parallel import PROGRESS_SECONDS
-from planet_provider.transfer.plan import Globs, PlannedFile, Selection, plan_files
+from planet_provider.transfer.plan import Globs, PlannedFile, Selection, plan_files, recorded_selection
 from planet_provider.transfer.progress import ProgressCallback
 from planet_provider.transfer.records import FileRecord, OrderTransfer
 from planet_provider.transfer.sources import OrderLinks, check_delivery
 from planet_provider.transfer.store import Store, read, write
+from planet_provider.transfer.tries import Patience
 
 if TYPE_CHECKING:
     from planet_provider.client.session import PlanetSession
 
 log = logging.getLogger(__name__)
-
-#: Files at once. Planet's limit of 5 downloads/s makes more of little use for small files.
-DEFAULT_CONCURRENCY = 4
 
 
 def download_order(
@@ -51,9 +54,11 @@ def download_order(
     overwrite: bool = False,
     include: Globs = None,
     exclude: Globs = None,
+    unpack: bool = False,
     progress: ProgressCallback | None = None,
     progress_interval: float = PROGRESS_SECONDS,
     patience: Patience | None = None,
+    ranges: Ranges | None = None,
 ) -> OrderTransfer:
     """Download an order's files to ``<destination>/<order_id>/``, whole and verified.
 
@@ -65,20 +70,25 @@ def download_order(
     :param order_id: Planet order UUID; the order must have ended as success or partial.
     :param destination: Folder; see :func:`~planet_provider.transfer.destination.open_store`.
     :param checksum: Digest to verify by; where the manifest lacks it, the other one is used.
-    :param max_concurrency: Files at once; >= 1. No more than the session has connections.
+    :param max_concurrency: Connections at once, for files and for parts of large files; >= 1. No more than the
+        session has.
     :param overwrite: Fetch files anew although they are there and agree.
     :param include: Globs on the path relative to the order's folder; by default every file.
     :param exclude: Globs of files to leave out.
+    :param unpack: Unpack zips, each to the folder of its name; see :mod:`planet_provider.transfer.archive`. The
+        zips stay. Globs choose among what was delivered, not among what is inside.
     :param progress: Called with a :class:`~planet_provider.transfer.progress.Progress` at intervals, and at
         the end.
     :param progress_interval: Seconds between two such calls.
     :param patience: How often a file is tried.
+    :param ranges: When a large file comes through several connections.
     :return: What is there now.
     :raises UnsafePathError: A delivered name leads out of the folder, or two clash. Nothing was fetched.
     :raises OrderError: The order has no results.
     :raises ChecksumError: A file was wrong twice.
     :raises IncompleteTransferError: A file's body was cut too often.
     :raises TransferError: A file was not delivered, or has no link.
+    :raises ArchiveError: A zip can't be read, or would unpack to more than it may.
     """
     order_id = checks.order_id(order_id)
     concurrency = checks.whole_number(max_concurrency, "max_concurrency")
@@ -91,8 +101,41 @@ def download_order(
         progress=progress,
         progress_interval=progress_interval,
         patience=patience or Patience(),
+        ranges=ranges or Ranges(),
     )
-    return _OrderDownload(transfers, order_id, folder, selection).run(overwrite=overwrite)
+    unpack = checks.flag(unpack, "unpack")
+    return _OrderDownload(transfers, order_id, folder, selection).run(overwrite=overwrite, unpack=unpack)
+
+
+def fetch_again(
+    session: PlanetSession,
+    order_id: str,
+    folder: Store,
+    paths: Collection[str],
+    *,
+    checksum: Checksum = "sha256",
+    max_concurrency: int = DEFAULT_CONCURRENCY,
+    progress: ProgressCallback | None = None,
+) -> OrderTransfer:
+    """Bring some files of an order again into the folder that it was downloaded to; leave the others alone.
+
+    :param folder: The order's own, whatever its name is by now.
+    :param paths: Of files in it; what was unpacked is unpacked again.
+    """
+    record = read(folder, TRANSFER_RECORD, MAX_MANIFEST_BYTES)
+    transfers = Transfers(
+        session=session,
+        checksum=check_checksum(checksum),
+        threads=min(max_concurrency, session.config.max_connections),
+        progress=progress,
+        progress_interval=PROGRESS_SECONDS,
+        patience=Patience(),
+    )
+    archives = {path: str(file.get("archive")) for path, file in recorded_files(record, "unpacked").items()}
+    download = _OrderDownload(transfers, checks.order_id(order_id), folder, recorded_selection(record))
+    only = {archives.get(path, path) for path in paths}
+    # A zip that is to be fetched again may hold what was unpacked and has to agree with it.
+    return download.run(overwrite=False, unpack=not only.isdisjoint(archives.values()), only=only)
 
 
 @dataclass(frozen=True)
@@ -102,20 +145,25 @@ class _OrderDownload:
     folder: Store
     selection: Selection
 
-    def run(self, *, overwrite: bool) -> OrderTransfer:
+    def run(self, *, overwrite: bool, unpack: bool, only: Collection[str] | None = None) -> OrderTransfer:
         started_at = datetime.now(timezone.utc)
         order = self.transfers.session.send(orders.get(self.order_id))
         links = OrderLinks(self.transfers.session, order)
         content, manifest = self._manifest(links)
         archived = bool((order.get("delivery") or {}).get("archive_type"))
         plan = plan_files(self.order_id, links.results, manifest, self.selection, archived=archived)
+        if only is not None:
+            plan = [file for file in plan if file.path in only]
         records = self._files(links, plan, overwrite=overwrite)
-        self._finish(content, manifest, records, started_at)
+        unpacked = self._unpack(records, manifest, links, overwrite=overwrite) if unpack else []
+        self._finish(content, manifest, records, unpacked, started_at)
         result = OrderTransfer(
             order_id=self.order_id,
             directory=self.folder.uri(),
             manifest=self.folder.uri(MANIFEST),
+            manifest_sha256=hashlib.sha256(content).hexdigest(),
             files=records,
+            unpacked=unpacked,
         )
         log.info(
             "Order %s is whole in %s: %d files, %d bytes; %d fetched, %d were there.",
@@ -153,14 +201,47 @@ class _OrderDownload:
             self.folder.remove(MANIFEST)
         return batch.bring(present)
 
+    def _unpack(
+        self,
+        records: Sequence[FileRecord],
+        manifest: Mapping[str, Entry],
+        links: OrderLinks,
+        *,
+        overwrite: bool,
+    ) -> list[FileRecord]:
+        archives = [record for record in records if is_archive(record)]
+        # Each goes to a folder of its own, which no delivered file may need.
+        check_places([*links.results, *(folder_of(record.name) for record in archives)])
+        if archives and self.folder.size(MANIFEST) is not None:
+            self.folder.remove(MANIFEST)
+        inside = {path: entry for path, entry in manifest.items() if path not in links.results}
+        unpacked = [
+            member
+            for record in archives
+            for member in unpack_archive(
+                self.folder,
+                record.name,
+                known=inside,
+                expected=Expected(size=record.bytes, md5=record.md5, sha256=record.sha256),
+                checksum=self.transfers.checksum,
+                threads=self.transfers.threads,
+                overwrite=overwrite,
+                progress=self.transfers.progress,
+            )
+        ]
+        log.info("Order %s: %d files in %d archives.", self.order_id, len(unpacked), len(archives))
+        return unpacked
+
     def _finish(
         self,
         content: bytes,
         manifest: Mapping[str, Entry],
         records: Sequence[FileRecord],
+        unpacked: Sequence[FileRecord],
         started_at: datetime,
     ) -> None:
-        earlier = recorded_files(read(self.folder, TRANSFER_RECORD, MAX_MANIFEST_BYTES))
+        before = read(self.folder, TRANSFER_RECORD, MAX_MANIFEST_BYTES)
+        earlier = recorded_files(before)
         record = TransferRecord(
             order_id=self.order_id,
             files=merged_files(records, earlier, manifest),
@@ -168,6 +249,7 @@ class _OrderDownload:
             exclude=self.selection.exclude,
             started_at=started_at,
             finished_at=datetime.now(timezone.utc),
+            unpacked=merged_members(unpacked, recorded_files(before, "unpacked"), manifest),
         )
         write(self.folder, TRANSFER_RECORD, record.encode())
         write(self.folder, MANIFEST, content)

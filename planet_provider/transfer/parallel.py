@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
+from planet_provider.client.network import interrupted_by
 from planet_provider.transfer.progress import ProgressCallback, TransferStoppedError, Watch
 
 T = TypeVar("T")
@@ -39,7 +40,8 @@ def in_parallel(
     def step(item: T) -> R:
         watch.check()
         try:
-            return work(item)
+            with interrupted_by(watch):
+                return work(item)
         except TransferStoppedError:
             raise
         except BaseException as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -37,6 +38,15 @@ class Selection:
         """Tell whether a file is wanted."""
         included = self.include is None or any(fnmatchcase(path, glob) for glob in self.include)
         return included and not any(fnmatchcase(path, glob) for glob in self.exclude or ())
+
+
+def recorded_selection(record: bytes | None) -> Selection:
+    """Return the globs of an order's last transfer, by its record; all files, where there is none."""
+    try:
+        body = json.loads(record or b"{}")
+        return Selection.of(body.get("include"), body.get("exclude"))
+    except (AttributeError, TypeError, ValueError, RecursionError):
+        return Selection()
 
 
 @dataclass(frozen=True)

@@ -80,16 +80,27 @@ class Watch:
         self._files_total = files_total
         self._bytes_total = bytes_total
         self._files_done = self._bytes_done = self._bytes_reused = 0
+        #: Bytes that came over the network, those thrown away since among them.
+        self.received = 0
 
     def moved(self, count: int, *, reused: bool = False) -> None:
-        """Count bytes that came, or with a negative count those that were thrown away.
+        """Count bytes that came.
 
         :param reused: They were here before.
         :raises TransferStoppedError: Another thread has failed.
         """
         self.check()
+        self._count(count, reused=reused)
+
+    def dropped(self, count: int) -> None:
+        """Count bytes that were thrown away."""
+        self._count(-count, reused=False)
+
+    def _count(self, count: int, *, reused: bool) -> None:
         with self._lock:
             self._bytes_done += count
+            if not reused:
+                self.received += max(0, count)
             if reused:
                 self._bytes_reused += count
             # After a fresh start of a file that was resumed, some reused bytes are reused no more.

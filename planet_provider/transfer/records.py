@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from planet_provider.transfer.digests import Checksum, Verified
@@ -24,6 +24,7 @@ class FileRecord:
     :param sha256: Likewise.
     :param verified: What was compared.
     :param downloaded: Whether it was fetched now; else it was there already and agreed.
+    :param archive: Name of the zip that it was unpacked from, relative to the same folder.
     """
 
     path: str
@@ -38,6 +39,7 @@ class FileRecord:
     sha256: str | None = None
     verified: Verified
     downloaded: bool
+    archive: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON for an XCom: path, item_id, asset_type, media_type, bytes, md5, sha256."""
@@ -52,7 +54,9 @@ class OrderTransfer:
     :param order_id: Planet order UUID.
     :param directory: Where its files are: local path, or URI with connection id.
     :param manifest: Path or URI of its manifest.json.
-    :param files: In the manifest's order.
+    :param manifest_sha256: Digest of that, so of all it lists.
+    :param files: What was delivered, in the manifest's order.
+    :param unpacked: What was unpacked from zips among them.
     :param downloaded: Files fetched now.
     :param skipped: Files that were there already and agreed.
     """
@@ -60,7 +64,9 @@ class OrderTransfer:
     order_id: str
     directory: str
     manifest: str
+    manifest_sha256: str
     files: list[FileRecord]
+    unpacked: list[FileRecord] = field(default_factory=list)
 
     @property
     def bytes(self) -> int:
@@ -89,6 +95,7 @@ class Verification:
     :param by_other_digest: Files without that digest in the manifest, compared by the other one.
     :param by_size: Files without any digest in the manifest, compared by size alone.
     :param left_out: Files of the manifest that the download's globs left out.
+    :param unexpected: Files that neither the manifest nor the transfer record knows.
     """
 
     directory: str
@@ -98,3 +105,4 @@ class Verification:
     by_other_digest: tuple[str, ...] = ()
     by_size: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()

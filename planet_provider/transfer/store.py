@@ -16,7 +16,10 @@ StagingT = TypeVar("StagingT", bound="Staging")
 
 
 class Staging(Protocol):
-    """A file on its way. A context manager: leaving it unpublished keeps at most what can be continued."""
+    """A file on its way. A context manager: leaving it unpublished keeps at most what can be continued.
+
+    Several threads use it, one at a time.
+    """
 
     @property
     def position(self) -> int:
@@ -36,8 +39,8 @@ class Staging(Protocol):
         """Note the source's strong ETag, before the first byte is written."""
         ...
 
-    def write(self, chunk: bytes) -> None:
-        """Append bytes."""
+    def write(self, *chunks: bytes | memoryview) -> None:
+        """Append bytes, in pieces of any size. The memory is the caller's, who uses it again."""
         ...
 
     def reset(self) -> None:
@@ -85,6 +88,10 @@ class Store(Protocol):
         """Remove a file, if it is there."""
         ...
 
+    def names(self) -> Iterator[str]:
+        """Yield the names of all files in the folder and in those below it, in no order."""
+        ...
+
 
 def read(store: Store, name: str, limit: int) -> bytes | None:
     """Return a small file's content.
@@ -102,7 +109,7 @@ def read(store: Store, name: str, limit: int) -> bytes | None:
 
 def write(store: Store, name: str, content: bytes) -> None:
     """Write a small file, whole or not at all."""
-    with store.stage(name, Expected()) as staging:
+    with store.stage(name, Expected(size=len(content))) as staging:
         staging.reset()
         staging.write(content)
         staging.publish()

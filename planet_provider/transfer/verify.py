@@ -1,17 +1,33 @@
-"""Compare files with their digests: a whole order with its manifest, or one file."""
+"""Compare files with their digests: a whole order with its manifest, or one file.
+
+Beside the manifest's files, an order's folder may hold what the record ``planet-transfer.json`` knows: results
+that the manifest doesn't list, and what was unpacked from zips; those are compared with their digests there.
+Any other file is *unexpected*, but for the manifest, the record, and what a transfer of a known file leaves for
+its next try (``.part``, ``.part.json`` and names that begin with ``.planet-transfer-``).
+"""
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from planet_provider.client import checks
 from planet_provider.exceptions import ChecksumError, InvalidInputError, TransferError
+from planet_provider.transfer.bucket import BucketStore
+from planet_provider.transfer.crew import DEFAULT_CONCURRENCY
 from planet_provider.transfer.destination import Destination, is_local, local_path, open_store
-from planet_provider.transfer.digests import Checksum, check_checksum, hash_stream, is_digest
+from planet_provider.transfer.digests import (
+    CHECKSUMS,
+    Checksum,
+    Expected,
+    check_checksum,
+    hash_stream,
+    is_digest,
+)
 from planet_provider.transfer.local import LocalStore
 from planet_provider.transfer.manifest import (
     MANIFEST,
@@ -20,15 +36,27 @@ from planet_provider.transfer.manifest import (
     Entry,
     parse_manifest,
     recorded_files,
+    recorded_order,
 )
+from planet_provider.transfer.names import OWN_PREFIX, PART, PART_RECORD, check_name
 from planet_provider.transfer.object_store import ObjectStore
-from planet_provider.transfer.order import DEFAULT_CONCURRENCY
+from planet_provider.transfer.order import fetch_again
 from planet_provider.transfer.parallel import PROGRESS_SECONDS, in_parallel
 from planet_provider.transfer.progress import ProgressCallback, Watch
 from planet_provider.transfer.records import Verification
 from planet_provider.transfer.store import Store, read
 
+if TYPE_CHECKING:
+    from planet_provider.client.session import PlanetSession
+
+log = logging.getLogger(__name__)
+
 Problem = Mapping[str, Any]
+
+#: What to do about a file that nobody delivered: fail, say so in log and result, or not look for any. It does no
+#: harm to those that agree, and tools leave files beside images (``.aux.xml``), so by default it is said.
+OnUnexpected = Literal["fail", "warn", "ignore"]
+ON_UNEXPECTED: tuple[OnUnexpected, ...] = ("fail", "warn", "ignore")
 
 #: Problems that an error's message names; the rest are in its ``problems``.
 _SHOWN_PROBLEMS = 20
@@ -39,6 +67,8 @@ def verify(
     *,
     checksum: Checksum = "sha256",
     max_concurrency: int = DEFAULT_CONCURRENCY,
+    on_unexpected: OnUnexpected = "warn",
+    only: Collection[str] | None = None,
     progress: ProgressCallback | None = None,
     progress_interval: float = PROGRESS_SECONDS,
 ) -> Verification:
@@ -50,16 +80,22 @@ def verify(
     :param checksum: Digest to compare; where the manifest lacks it the other one, and where it lacks both
         the size, which the result says.
     :param max_concurrency: Files at once; >= 1.
+    :param on_unexpected: Whether a file that neither manifest nor record knows is a problem (``fail``), is
+        told (``warn``), or is not looked for (``ignore``).
+    :param only: Compare these files alone.
     :param progress: Called at intervals, and at the end.
     :param progress_interval: Seconds between two such calls.
     :return: What agrees.
-    :raises ChecksumError: Files are missing, short or altered; *every* one is listed in ``problems``.
+    :raises ChecksumError: Files are missing, short, altered or unexpected; *every* one is listed in
+        ``problems``.
     :raises TransferError: There is no manifest.
     """
     checksum = check_checksum(checksum)
     threads = checks.whole_number(max_concurrency, "max_concurrency")
+    on_unexpected = cast("OnUnexpected", checks.choice(on_unexpected, ON_UNEXPECTED, "on_unexpected"))
     folder = open_store(_folder_of(path), "path")
-    entries, left_out = _entries(folder)
+    order = _Order.read(folder)
+    entries = [entry for entry in order.entries if only is None or entry.path in only]
     watch = Watch(len(entries), sum(entry.expected.size or 0 for entry in entries))
     comparison = _Comparison(folder, checksum, watch)
     compared = in_parallel(
@@ -72,7 +108,12 @@ def verify(
     )
     if progress is not None:
         progress(watch.progress())
+    unexpected = () if on_unexpected == "ignore" else order.unexpected(folder.names())
     problems = [one.problem for one in compared if one.problem is not None]
+    if unexpected and on_unexpected == "warn":
+        log.warning("%s: %d unexpected files: %s.", folder.uri(), len(unexpected), _some(unexpected))
+    elif unexpected:
+        problems += [_problem(name, "unexpected", None, None) for name in unexpected]
     if problems:
         raise _error(folder.uri(), problems, len(entries))
     return Verification(
@@ -82,14 +123,53 @@ def verify(
         bytes=sum(one.size for one in compared),
         by_other_digest=tuple(one.path for one in compared if one.by not in {checksum, "size"}),
         by_size=tuple(one.path for one in compared if one.by == "size"),
-        left_out=left_out,
+        left_out=order.left_out,
+        unexpected=unexpected,
     )
+
+
+def mend(
+    session: PlanetSession,
+    path: Destination,
+    error: ChecksumError,
+    *,
+    checksum: Checksum = "sha256",
+    max_concurrency: int = DEFAULT_CONCURRENCY,
+    progress: ProgressCallback | None = None,
+) -> tuple[str, ...]:
+    """Fetch an order's bad files again, and those alone, and compare them anew.
+
+    :param session: Session of the account that placed the order.
+    :param path: As for :func:`verify`.
+    :param error: What :func:`verify` said.
+    :return: The files that were fetched again; they agree now.
+    :raises ChecksumError: They are wrong still; or there are but unexpected files, which nothing deletes.
+    :raises TransferError: Beside the manifest is no ``planet-transfer.json``, so the order is not known.
+    """
+    bad = tuple(str(one["path"]) for one in error.problems if one["problem"] != "unexpected")
+    if not bad:
+        raise error
+    folder = open_store(_folder_of(path), "path")
+    order_id = recorded_order(read(folder, TRANSFER_RECORD, MAX_MANIFEST_BYTES))
+    if order_id is None:
+        raise TransferError(
+            f"There is no {TRANSFER_RECORD} in {folder.uri()} that names the order, so its {len(bad)} bad files "
+            f"can't be fetched again: {_some(bad)}. Download the order again.",
+            file=bad[0],
+        ) from error
+    log.warning(
+        "%s: fetching %d bad files of order %s again: %s.", folder.uri(), len(bad), order_id, _some(bad)
+    )
+    threads = checks.whole_number(max_concurrency, "max_concurrency")
+    fetch_again(session, order_id, folder, bad, checksum=checksum, max_concurrency=threads, progress=progress)
+    verify(folder, checksum=checksum, max_concurrency=threads, on_unexpected="ignore", only=bad)
+    return bad
 
 
 def verify_file(path: Any, expected: str, checksum: Checksum = "sha256") -> int:
     """Compare one file with a digest.
 
-    :param path: A local path, or an ``ObjectStoragePath``.
+    :param path: A local path, an ``ObjectStoragePath``, or a store and the file's name in it.
     :param expected: The digest, in hexadecimal.
     :param checksum: Which digest it is.
     :return: Bytes of the file.
@@ -99,7 +179,7 @@ def verify_file(path: Any, expected: str, checksum: Checksum = "sha256") -> int:
     wanted = expected.strip().lower() if isinstance(expected, str) else expected
     if not isinstance(wanted, str) or not is_digest(wanted, checksum):
         raise InvalidInputError("expected", expected, f"must be a {checksum} digest in hexadecimal")
-    name = str(path)
+    name = path[0].uri(path[1]) if isinstance(path, tuple) else str(path)
     try:
         with _open(path) as stream:
             size, digest = hash_stream(stream, checksum)
@@ -150,32 +230,72 @@ class _Comparison:
         return _Compared(path, by, size)
 
 
-def _entries(folder: Store) -> tuple[list[Entry], tuple[str, ...]]:
-    content = read(folder, MANIFEST, MAX_MANIFEST_BYTES)
-    if content is None:
-        raise TransferError(
-            f"There is no {MANIFEST} in {folder.uri()}: it is no order's folder, or its download "
-            "has not ended.",
-            file=MANIFEST,
+@dataclass(frozen=True)
+class _Order:
+    """What an order's folder has to hold, and what it may.
+
+    :param entries: Files to compare.
+    :param left_out: Files of the manifest that the download's globs left out.
+    """
+
+    entries: tuple[Entry, ...]
+    left_out: tuple[str, ...]
+
+    @classmethod
+    def read(cls, folder: Store) -> _Order:
+        content = read(folder, MANIFEST, MAX_MANIFEST_BYTES)
+        if content is None:
+            raise TransferError(
+                f"There is no {MANIFEST} in {folder.uri()}: it is no order's folder, or its download "
+                "has not ended.",
+                file=MANIFEST,
+            )
+        listed = {path: entry for path, entry in parse_manifest(content).items() if path != MANIFEST}
+        record = read(folder, TRANSFER_RECORD, MAX_MANIFEST_BYTES)
+        recorded = recorded_files(record)
+        left_out = tuple(
+            path for path in listed if recorded and path not in recorded and folder.size(path) is None
         )
-    entries = [entry for entry in parse_manifest(content).values() if entry.path != MANIFEST]
-    recorded = recorded_files(read(folder, TRANSFER_RECORD, MAX_MANIFEST_BYTES))
-    if not recorded:
-        return entries, ()
-    left_out = tuple(
-        entry.path for entry in entries if entry.path not in recorded and folder.size(entry.path) is None
+        more = {**recorded, **recorded_files(record, "unpacked")}
+        entries = [entry for path, entry in listed.items() if path not in left_out]
+        entries += [_recorded_entry(path, file) for path, file in more.items() if path not in listed]
+        return cls(tuple(entries), left_out)
+
+    def unexpected(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return those of the names that nobody knows, sorted."""
+        known = {MANIFEST, TRANSFER_RECORD, *self.left_out, *(entry.path for entry in self.entries)}
+        return tuple(sorted(name for name in names if not _is_known(name, known)))
+
+
+def _is_known(name: str, known: Collection[str]) -> bool:
+    if name in known or name.rpartition("/")[2].startswith(OWN_PREFIX):
+        return True
+    return any(name.endswith(suffix) and name.removesuffix(suffix) in known for suffix in (PART, PART_RECORD))
+
+
+def _recorded_entry(path: str, file: Mapping[str, Any]) -> Entry:
+    digests = {
+        name: value if isinstance(value, str) and is_digest(value, name) else None
+        for name, value in ((name, file.get(name)) for name in CHECKSUMS)
+    }
+    size = file.get("bytes")
+    return Entry(
+        path=check_name(path),
+        expected=Expected(size=size if isinstance(size, int) else None, **digests),
     )
-    return [entry for entry in entries if entry.path not in left_out], left_out
 
 
 def _folder_of(path: Any) -> Any:
     name = getattr(path, "name", None) or str(path).rstrip("/").rpartition("/")[2]
-    if name != MANIFEST or isinstance(path, (LocalStore, ObjectStore)):
+    if name != MANIFEST or isinstance(path, (LocalStore, ObjectStore, BucketStore)):
         return path
     return path.parent if hasattr(path, "parent") else Path(os.fspath(path)).parent
 
 
 def _open(path: Any) -> BinaryIO:
+    if isinstance(path, tuple):
+        store, name = path
+        return cast("Store", store).open(name)
     if hasattr(path, "fs") and hasattr(path, "path") and not is_local(path.fs):
         parent, _, name = str(path.path).rpartition("/")
         return ObjectStore(path.fs, parent).open(name)
@@ -195,14 +315,27 @@ def _error(where: str, problems: Sequence[Problem], total: int) -> ChecksumError
     if len(problems) > _SHOWN_PROBLEMS:
         lines.append(f"and {len(problems) - _SHOWN_PROBLEMS} more")
     return ChecksumError(
-        f"{len(problems)} of {total} files in {where} are missing, short or altered: {'; '.join(lines)}. "
+        f"{_count(problems, total)} in {where}: {'; '.join(lines)}. "
         "Download them again; those that agree are kept.",
         file=str(problems[0]["path"]),
         problems=problems,
     )
 
 
+def _count(problems: Sequence[Problem], total: int) -> str:
+    unexpected = sum(problem["problem"] == "unexpected" for problem in problems)
+    bad = len(problems) - unexpected
+    counts = [f"{bad} of {total} files are missing, short or altered"] if bad else []
+    return " and ".join([*counts, *([f"{unexpected} files are unexpected"] if unexpected else [])])
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN_PROBLEMS])
+    more = len(names) - _SHOWN_PROBLEMS
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
 def _line(problem: Problem) -> str:
-    if problem["problem"] == "missing":
-        return f"{problem['path']} is missing"
+    if problem["problem"] in {"missing", "unexpected"}:
+        return f"{problem['path']} is {problem['problem']}"
     return f"{problem['path']}: {problem['problem']} is {problem['got']}, not {problem['expected']}"

@@ -78,6 +78,7 @@ def asset(planet_sandbox: Sandbox, session: PlanetSession, tmp_path: Path) -> As
     return found
 
 
+@pytest.mark.guide("asset-download")
 def test_an_asset_arrives_under_the_storages_name(asset: Asset) -> None:
     told: list[Progress] = []
     record = asset.download(progress=told.append)

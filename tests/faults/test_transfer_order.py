@@ -41,6 +41,7 @@ __all__ = ["order_id", "session"]
 pytestmark = pytest.mark.planet_sandbox(**QUICK)
 
 
+@pytest.mark.guide("order-download")
 def test_an_order_arrives_whole(
     planet_sandbox: Sandbox, session: PlanetSession, order_id: str, tmp_path: Path
 ) -> None:
@@ -97,6 +98,7 @@ def test_the_transfer_record_tells_all_but_links(
     assert "token" not in text
 
 
+@pytest.mark.guide("download-no-overwrite")
 def test_files_that_agree_are_not_fetched_again(
     planet_sandbox: Sandbox, session: PlanetSession, order_id: str, tmp_path: Path
 ) -> None:

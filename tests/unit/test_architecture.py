@@ -32,6 +32,7 @@ LAYERS = {
 #: Libraries that only the layers named may import, at any place in their modules.
 RESERVED = {
     "airflow": {"hooks", "triggers", "sensors", "operators"},
+    "httpcore": {"client"},
     "httpx": {"client", "transfer"},
     "pyarrow": {"transfer"},
     "tqdm": {"notebook"},

@@ -49,6 +49,8 @@ def validate(path: Any, **parameters: Any) -> PlanetValidateChecksumOperator:
     return PlanetValidateChecksumOperator(task_id="validate", path=path, **parameters)
 
 
+@pytest.mark.guide("order-download")
+@pytest.mark.guide("checksum-sha256")
 def test_an_order_to_a_folder(
     planet: Sandbox, runner: Runner, ti: FakeTaskInstance, order_id: str, scenes: Scenes, tmp_path: Path
 ) -> None:
@@ -78,6 +80,7 @@ def test_an_order_to_a_folder(
     assert all(not request.authorized for request in planet.requests if request.origin == "storage")
 
 
+@pytest.mark.guide("download-no-overwrite")
 def test_a_second_run_fetches_nothing(
     planet: Sandbox, runner: Runner, ti: FakeTaskInstance, order_id: str, tmp_path: Path
 ) -> None:
@@ -101,6 +104,7 @@ def test_globs(runner: Runner, ti: FakeTaskInstance, order_id: str, tmp_path: Pa
     assert runner.run(validate(str(tmp_path / order_id)))["validated"] == len(names)
 
 
+@pytest.mark.guide("checksum-md5")
 def test_md5(runner: Runner, order_id: str, tmp_path: Path) -> None:
     result = runner.run(download(order_id, str(tmp_path), checksum="md5", max_concurrency=1))
     assert runner.run(validate(result["directory"], checksum="MD5"))["checksum"] == "md5"
@@ -177,6 +181,7 @@ def test_every_bad_file_is_named_at_once(
     assert isinstance(error, AirflowException)
 
 
+@pytest.mark.guide("asset-validate")
 @pytest.mark.parametrize(
     ("content", "expected", "checksum"),
     [(b"abc", "900150983cd24fb0d6963f7d28e17f72", "md5"), (b"", hashlib.sha256(b"").hexdigest(), "sha256")],
@@ -230,6 +235,7 @@ class TestAssets:
             "asset_type": "ortho_visual",
         }
 
+    @pytest.mark.guide("asset-activate")
     def test_activate(
         self, planet: Sandbox, runner: Runner, ti: FakeTaskInstance, asset: dict[str, str]
     ) -> None:
@@ -245,6 +251,7 @@ class TestAssets:
         assert len(active["md5_digest"]) == 32
         assert activations(planet) == 1, "harmless to repeat, and not repeated"
 
+    @pytest.mark.guide("asset-download")
     @pytest.mark.parametrize("place", ["local", "s3"])
     def test_download(
         self,

@@ -89,7 +89,7 @@ def test_templated_fields_are_attributes(kind: Any) -> None:
     assert len(set(kind.template_fields)) == len(kind.template_fields)
     for name in kind.template_fields:
         assert hasattr(task, name)
-    assert ("planet_conn_id" in kind.template_fields) is (kind is not PlanetValidateChecksumOperator)
+    assert "planet_conn_id" in kind.template_fields
 
 
 @EACH

@@ -44,8 +44,8 @@ def test_a_name_is_one_search(planet: Sandbox, runner: Runner, ti: FakeTaskInsta
         ({}, "unchanged"),
         ({"geometry": AOI}, "updated"),
         ({"item_types": "PSScene", "geometry": json.dumps(AOI)}, "unchanged"),
-        ({"geometry": "pl:features/my/fields/one"}, "updated"),
-        ({"geometry": "pl:features/my/fields/one", "enable_email": True}, "updated"),
+        ({"geometry": {"type": "Point", "coordinates": [13.4, 52.5]}}, "updated"),
+        ({"geometry": {"type": "Point", "coordinates": [13.4, 52.5]}, "enable_email": True}, "updated"),
         ({"acquired_start": "2024-06-01T00:00:00Z"}, "updated"),
     ):
         assert runner.run(upsert(**parameters), ti) == first
@@ -56,7 +56,7 @@ def test_a_name_is_one_search(planet: Sandbox, runner: Runner, ti: FakeTaskInsta
 def test_a_retry_saves_no_second_one(planet: Sandbox, runner: Runner, kind: Any) -> None:
     # The search of its name can't be listed either, for as long as a request is repeated.
     planet.faults.add(Fault(kind=kind, method="POST", path="/searches$"))
-    planet.faults.add(Fault(kind="status", method="GET", path="/searches$", status=503, skip=1, times=6))
+    planet.faults.add(Fault(kind="status", method="GET", path=r"/searches\?", status=503, skip=1, times=6))
     with pytest.raises(TransportError) as caught:
         runner.run(upsert())
     assert isinstance(caught.value, AirflowException)

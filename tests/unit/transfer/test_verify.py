@@ -36,6 +36,7 @@ def order(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.guide("checksum-sha256")
 @pytest.mark.parametrize("checksum", ["sha256", "md5", "MD5"])
 def test_an_order_that_agrees(order: Path, checksum: Any) -> None:
     told: list[Progress] = []
@@ -51,6 +52,7 @@ def test_the_folder_or_its_manifest(order: Path, form: Any) -> None:
     assert verify(form(order)).directory == str(order)
 
 
+@pytest.mark.guide("checksum-sha256")
 def test_every_problem_is_listed(order: Path) -> None:
     (order / "PSScene/1.tif").unlink()
     (order / "PSScene/2.tif").write_bytes(b"short")
@@ -125,6 +127,7 @@ def test_a_manifest_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
         verify(tmp_path)
 
 
+@pytest.mark.guide("asset-validate")
 def test_one_file(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     path.write_bytes(b"abc")

@@ -1,0 +1,76 @@
+"""The bytes of an answer's body, past httpx where the line is so fast that copying them is what takes time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+
+from planet_provider.client import network
+from planet_provider.transfer.ranges import content_length
+
+#: Bytes of a piece that is read past httpx.
+_PIECE_BYTES = 512 << 10
+
+#: Bytes that are read through httpx first, to see how they come.
+_SAMPLE_BYTES = 1 << 20
+
+#: Bytes that a read brings on average where bytes lie ready because this process is what limits. Only then is
+#: reading past httpx worth the connection, which can't be used again.
+_READY_BYTES = 128 << 10
+
+#: Bytes that must be left for it to be worth that.
+_WORTH_BYTES = 4 << 20
+
+
+def pieces(response: httpx.Response, *, past_httpx: bool) -> Iterator[bytes | memoryview]:
+    """Yield a body's bytes.
+
+    A piece may be a view of memory that is used again: it is good until the next but one is asked for.
+
+    :param past_httpx: Whether a fast body may be read from its connection directly. That builds on how httpx
+        buffers, so it is for bodies whose digest is known alone.
+    :raises httpx.TransportError: The body was cut, or stalled.
+    """
+    chunks = response.iter_raw()  # kept: httpx closes the connection once nobody holds it
+    length = content_length(response.headers) if past_httpx else None
+    count = 0
+    for reads, chunk in enumerate(chunks, 1):
+        yield chunk
+        count += len(chunk)
+        if length is not None and _is_worth_it(count, length - count, reads):
+            stream = network.stream_of(response)
+            if stream is not None:
+                yield from _directly(stream, response, length - count)
+                return
+            length = None
+
+
+def _is_worth_it(count: int, left: int, reads: int) -> bool:
+    return count >= _SAMPLE_BYTES and left >= _WORTH_BYTES and count >= reads * _READY_BYTES
+
+
+def _directly(stream: network.Stream, response: httpx.Response, left: int) -> Iterator[memoryview]:
+    buffers = [memoryview(bytearray(min(_PIECE_BYTES, left))) for _ in range(2)]
+    while left:
+        buffer = buffers[0][:left]
+        filled, broken = _fill(stream, buffer, response)
+        if filled:
+            yield buffer[:filled]
+        if broken is not None:
+            raise broken
+        left -= filled
+        buffers.reverse()
+
+
+def _fill(
+    stream: network.Stream, buffer: memoryview, response: httpx.Response
+) -> tuple[int, httpx.TransportError | None]:
+    """Fill a buffer. What came before the body broke is not lost."""
+    filled = 0
+    try:
+        while filled < len(buffer):
+            filled += network.read_body(stream, buffer[filled:], response)
+    except httpx.TransportError as error:
+        return filled, error
+    return filled, None

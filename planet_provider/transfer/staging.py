@@ -1,0 +1,88 @@
+"""What the stagings of local files share: bytes appended to a file, from which a digest is taken up again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from io import FileIO
+
+from planet_provider.transfer.digests import READ_BYTES
+
+#: Pieces that one system call takes; POSIX's limit is 1024 on Linux, 16 at the least.
+_PIECES = 256
+
+
+class FileStaging:
+    """Bytes on their way in a local file.
+
+    They are written through at once, in as few system calls as pieces allow: what a killed task had written
+    is there for its next try.
+
+    :param file: Open for reading and writing, empty or with the file's beginning; unbuffered.
+    :ivar position: Bytes held.
+    :ivar validator: Strong ETag of the source that the bytes came from, if it gave one.
+    """
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+        self.position = 0
+        self.validator: str | None = None
+
+    def replay(self) -> Iterator[bytes]:
+        """Yield the bytes held."""
+        self._file.seek(0)
+        while chunk := self._file.read(READ_BYTES):
+            yield chunk
+
+    def remember(self, validator: str | None) -> None:
+        """Note the source's strong ETag."""
+        self.validator = validator
+
+    def write(self, *chunks: bytes | memoryview) -> None:
+        """Append bytes."""
+        for start in range(0, len(chunks), _PIECES):
+            self._append(chunks[start : start + _PIECES])
+
+    def write_ahead(self, offset: int, chunk: bytes | memoryview) -> None:
+        """Write bytes beyond the position, while there is a gap before them. Several threads may.
+
+        Before the first, and from time to time as the gap closes, :meth:`checkpoint` has to be called; at the
+        end :meth:`settle`.
+        """
+        while chunk:
+            written = os.pwrite(self._file.fileno(), chunk, offset)
+            offset, chunk = offset + written, memoryview(chunk)[written:]
+
+    def read_ahead(self, offset: int, count: int) -> bytes:
+        """Return bytes that were written ahead, at most so many."""
+        return os.pread(self._file.fileno(), count, offset)
+
+    def checkpoint(self, position: int) -> None:
+        """Note that up to a position there is no gap, so that a killed task's next try knows it."""
+
+    def settle(self, position: int) -> None:
+        """Keep what lies before a position, where there is no gap, and drop what lies behind it."""
+        self._file.truncate(position)
+        self.position = position
+
+    def reset(self) -> None:
+        """Drop all bytes and the ETag."""
+        self._file.truncate(0)
+        self.position = 0
+        self.validator = None
+
+    def _append(self, chunks: Sequence[bytes | memoryview]) -> None:
+        pieces = [memoryview(chunk) for chunk in chunks]
+        while pieces:
+            written = os.pwritev(self._file.fileno(), pieces, self.position)
+            self.position += written
+            pieces = _rest(pieces, written)
+
+
+def _rest(pieces: list[memoryview], written: int) -> list[memoryview]:
+    """Return what a system call has left: it may write less than it was given."""
+    for index, piece in enumerate(pieces):
+        if written < len(piece):
+            return [piece[written:], *pieces[index + 1 :]]
+        written -= len(piece)
+    return []

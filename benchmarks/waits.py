@@ -96,7 +96,8 @@ def finish(contest: Contest) -> str:
         f"| {contest.name} | {contest.count} | {len(asked) / minutes:.1f} | "
         f"{len(steady) / max(minutes - 1, 0.01):.1f} | {100 * figures['cpu'] / figures['seconds']:.2f} | "
         f"{figures['rss'] / 1024:.0f} | {statistics.median(delays) if delays else float('nan'):.1f} | {p99:.1f} | "
-        f"{1000 * figures['busy']:.0f} / {1000 * figures['collected']:.0f} / {1000 * figures['late']:.0f} | {refused} | {len(figures['errors'])} |"
+        f"{1000 * figures['busy']:.0f} / {1000 * figures['collected']:.0f} / {1000 * figures['late']:.0f} | "
+        f"{refused} | {len(figures['errors'])} |"
     )
 
 
@@ -165,7 +166,8 @@ def main(words: Sequence[str] | None = None) -> None:
         ]
         print(
             "| client | N | requests/min | after the first minute | CPU % | RSS a wait, KiB | p50 s | p99 s | "
-            "longest block ms (work / garbage collector / clock) | 429s | errors |\n|---|---|---|---|---|---|---|---|---|---|---|"
+            "longest block ms (work / garbage collector / clock) | 429s | errors |\n"
+            "|---|---|---|---|---|---|---|---|---|---|---|"
         )
         for contest in contests:
             print(finish(contest), flush=True)

@@ -23,7 +23,7 @@ def store_at(value: Any, field: str) -> Store:
     :param field: The parameter's name, for errors.
     :raises InvalidInputError: It is neither, or no file system is installed for its scheme.
     """
-    return _store(location(value, field), field)
+    return _store(location(value, field), field, value)
 
 
 def store_and_name(value: Any, field: str) -> tuple[Store, str]:
@@ -31,10 +31,10 @@ def store_and_name(value: Any, field: str) -> tuple[Store, str]:
     file = location(value, field)
     if not file.name:
         raise InvalidInputError(field, str(value), "must name a file.")
-    return _store(file.parent, field), file.name
+    return _store(file.parent, field, value), file.name
 
 
-def _store(path: Any, field: str) -> Store:
+def _store(path: Any, field: str, given: Any) -> Store:
     from airflow.sdk import ObjectStoragePath
 
     # Options of a path's own are its file system's affair; before Airflow 3.2 the connection is among them.
@@ -47,7 +47,7 @@ def _store(path: Any, field: str) -> Store:
     except InvalidInputError:
         raise
     except (ValueError, ImportError) as error:
-        raise _unknown(field, str(path), error) from error
+        raise _unknown(field, str(given), error) from error
 
 
 def location(value: Any, field: str) -> Any:

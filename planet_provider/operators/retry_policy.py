@@ -6,8 +6,11 @@ import random
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import RetryPolicy
-from airflow.sdk.definitions.retry_policy import RetryDecision
+try:
+    from airflow.sdk import RetryPolicy
+    from airflow.sdk.definitions.retry_policy import RetryDecision
+except ImportError as error:
+    raise ImportError("PlanetRetryPolicy needs Airflow 3.3 or newer.") from error
 
 from planet_provider.exceptions import PlanetError, RateLimitQueueError
 

@@ -81,7 +81,8 @@ def test_a_429_moves_every_slot_back_and_keeps_their_order(
     slots.hold(retry_after, age)
     after = [slots.until(mark) for mark in marks]
     assert after == sorted(after)
-    assert all(new >= old for old, new in zip(before, after, strict=True))
+    # At the lowest speed a 429 without a pause changes nothing but the last digit.
+    assert all(new >= old - 1e-9 for old, new in zip(before, after, strict=True))
     if retry_after is not None:
         assert after[0] >= min(retry_after, MAX_PAUSE_SECONDS)
 

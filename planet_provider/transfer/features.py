@@ -19,6 +19,9 @@ from planet_provider.transfer.store import Store
 #: Suffix of GeoParquet files.
 PARQUET = ".parquet"
 
+#: Bytes of one write.
+_WRITE_BYTES = 256 << 10
+
 SUFFIXES = (collect.GEOJSON, collect.NDJSON, PARQUET)
 
 
@@ -76,8 +79,35 @@ def written(items: Iterable[JSONObject], store: Store, name: str) -> Generator[J
     writer = _writer(check_suffix(name, "path"))
     with store.stage(name, Expected()) as staging:
         staging.reset()
-        yield from writer(items, staging.write)
+        pieces = _Pieces(staging.write)
+        yield from writer(items, pieces.add)
+        pieces.flush()
         staging.publish()
+
+
+class _Pieces:
+    """Gathers small pieces: written one by one, each would be a system call.
+
+    :param sink: Takes them together.
+    """
+
+    def __init__(self, sink: Callable[[bytes], object]) -> None:
+        self._sink = sink
+        self._pieces: list[bytes] = []
+        self._bytes = 0
+
+    def add(self, piece: bytes) -> None:
+        """Take one more."""
+        self._pieces.append(piece)
+        self._bytes += len(piece)
+        if self._bytes >= _WRITE_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand on what is here."""
+        if self._pieces:
+            self._sink(b"".join(self._pieces))
+        self._pieces, self._bytes = [], 0
 
 
 def _writer(

@@ -129,9 +129,14 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
 
 
 def item_ids(client: Client | PlanetSession, count: int = 1) -> list[str]:
-    """Return ids of items that can be ordered."""
-    first_page = client.send(data.quick_search(["PSScene"], ORDERABLE, page_size=count))
-    return [item["id"] for item in first_page]
+    """Return ids of items that can be ordered: the newest, whose footprints are polygons.
+
+    At some times of the day the newest scene of all lies across the antimeridian.
+    """
+    first_page = client.send(data.quick_search(["PSScene"], ORDERABLE, page_size=min(250, 2 * count + 8)))
+    found = [item["id"] for item in first_page if item["geometry"]["type"] == "Polygon"][:count]
+    assert len(found) == count
+    return found
 
 
 def order_request(

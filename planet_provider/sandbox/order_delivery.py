@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,8 @@ from planet_provider.sandbox.order import DELIVERED_STATES, Order
 from planet_provider.sandbox.state import State
 
 MANIFEST = "manifest.json"
+
+_log = logging.getLogger(__name__)
 
 
 async def settle(state: State, order: Order, moment: datetime) -> None:
@@ -29,6 +32,10 @@ async def settle(state: State, order: Order, moment: datetime) -> None:
             order.files = await state.in_thread(lambda: _render(state, order, moment))
         except products.ProductError as error:
             order.fail(*(error.hints or (error.message,)))
+        except Exception as error:
+            # One order that can't be made must not take down the lists that show it.
+            _log.exception("Order %s could not be processed", order.id)
+            order.fail(f"The order could not be processed: {type(error).__name__}: {error}")
 
 
 def results(state: State, order: Order, moment: datetime) -> list[dict[str, Any]] | None:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyproj import Geod
-from shapely.geometry import shape
 
 from planet_provider.sandbox.catalogue import Catalogue
+from planet_provider.sandbox.toolchecks import clip_area
 
 _ELLIPSOID = Geod(ellps="WGS84")
 
@@ -18,8 +18,8 @@ def area_km2(request: Mapping[str, Any], catalogue: Catalogue) -> float:
 
     :param request: A valid request that places an order.
     """
-    aois = [tool["clip"]["aoi"] for tool in request.get("tools") or [] if "clip" in tool]
-    clip = shape(aois[0]) if aois else None
+    clips = [tool["clip"] for tool in request.get("tools") or [] if "clip" in tool]
+    clip = clip_area(clips[0]) if clips else None
     total = 0.0
     for product in request["products"]:
         for item_id in product["item_ids"]:

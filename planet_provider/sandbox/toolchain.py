@@ -112,13 +112,7 @@ class Toolchain:
             yield image.named("clip", cut)
         elif name == "reproject":
             kernel = "near" if image.spec.is_mask else parameters.get("kernel", "near")
-            moved = warp.to_crs(
-                raster,
-                read_crs(parameters["projection"]),
-                resolution=parameters.get("resolution"),
-                kernel=kernel,
-            )
-            yield image.named("reproject", moved)
+            yield image.named("reproject", _reproject(raster, parameters, kernel))
         elif name == "file_format":
             yield image.named("file_format", raster, driver="COG")
         elif name == "tile":
@@ -135,6 +129,14 @@ class Toolchain:
             yield image.named("bandmath", _band_math(raster, parameters))
         else:
             yield image
+
+
+def _reproject(raster: Raster, parameters: Mapping[str, Any], kernel: str) -> Raster:
+    crs, resolution = read_crs(parameters["projection"]), parameters.get("resolution")
+    try:
+        return warp.to_crs(raster, crs, resolution=resolution, kernel=kernel)
+    except warp.ProjectionError as error:
+        raise ProductError(f"reproject: {error}") from error
 
 
 def _band_math(raster: Raster, parameters: Mapping[str, Any]) -> Raster:

@@ -25,6 +25,10 @@ from planet_provider.sandbox.raster import Raster
 MAX_EDGE = 4096
 """Longest edge of an image that a tool makes, in pixels; finer requests are coarsened to fit."""
 
+_WEB_MERCATOR = 3857
+_WEB_MERCATOR_EDGE = math.pi * 6_378_137.0
+"""Easting of 180 degrees in EPSG:3857, in metres."""
+
 KERNELS: dict[str, Resampling] = {
     "near": Resampling.nearest,
     "bilinear": Resampling.bilinear,
@@ -36,13 +40,17 @@ KERNELS: dict[str, Resampling] = {
 }
 
 
+class ProjectionError(ValueError):
+    """An image that a projection cannot show in one piece."""
+
+
 def clip(raster: Raster, aoi: BaseGeometry) -> Raster | None:
     """Crop to an area and blank what lies outside of it; pixels that the outline touches stay.
 
     :param aoi: Lon/lat polygon, no larger than the footprint of the image.
     :return: The cut image, or none if no pixel of the area has an image.
     """
-    transformer = Transformer.from_crs(4326, raster.crs, always_xy=True)
+    transformer = Transformer.from_crs(4326, _crs_beyond_edge(raster) or raster.crs, always_xy=True)
     outline = shapely.transform(
         shapely.segmentize(unwrap_longitudes(aoi), 0.01),
         lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1])),
@@ -66,31 +74,43 @@ def clip(raster: Raster, aoi: BaseGeometry) -> Raster | None:
 def to_crs(raster: Raster, crs: CRS, *, resolution: float | None, kernel: str) -> Raster:
     """Reproject an image.
 
+    One over the antimeridian stays in one piece: its longitudes, or eastings, run on beyond 180 degrees.
+
     :param resolution: Pixel size in the units of ``crs``; as the input's if none. It is multiplied by the
         smallest whole number that keeps the edges within :data:`MAX_EDGE`.
     :param kernel: Name of the resampling, see :data:`KERNELS`.
+    :raises ProjectionError: The edge of the projection runs through the image.
     """
+    working = crs
+    if _torn(raster, crs):
+        unbroken = _beginning_at_greenwich(crs)
+        if unbroken is None or _torn(raster, unbroken):
+            raise ProjectionError(
+                f"the edge of {crs.to_string()} runs through the image; choose EPSG:4326 or the UTM zone"
+            )
+        working = unbroken
     _, height, width = raster.data.shape
-    where = (raster.crs, crs, width, height, *raster.bounds)
+    where = (raster.crs, working, width, height, *raster.bounds)
     transform, columns, rows = calculate_default_transform(*where, resolution=resolution)
     coarser = math.ceil(max(columns, rows) / MAX_EDGE)
     if coarser > 1:
         transform, columns, rows = calculate_default_transform(*where, resolution=transform.a * coarser)
-    return _onto(
+    made = _onto(
         raster,
-        crs=crs,
+        crs=working,
         transform=transform,
-        rows=int(rows),
-        columns=int(columns),
+        rows=max(1, int(rows)),
+        columns=max(1, int(columns)),
         resampling=KERNELS[kernel],
     )
+    return replace(made, crs=crs)
 
 
 def mosaic(rasters: Sequence[Raster]) -> Raster:
     """Lay images over each other on the grid of the first; where they overlap the first one shows."""
     first = rasters[0]
     placed = [
-        raster
+        _beside(first, raster)
         if raster.crs == first.crs
         else to_crs(raster, first.crs, resolution=first.transform.a, kernel="near")
         for raster in rasters
@@ -163,6 +183,50 @@ def band_math(raster: Raster, expressions: Sequence[str], pixel_type: str) -> Ra
         descriptions=tuple(expressions),
         outside=tuple(outside.tolist()),
     )
+
+
+def _torn(raster: Raster, crs: CRS) -> bool:
+    """Tell whether the outline of an image leaps from one edge of a projection to the other."""
+    west, south, east, north = raster.bounds
+    outline = shapely.segmentize(shapely.box(west, south, east, north), max(east - west, north - south) / 32)
+    xy = shapely.get_coordinates(outline)
+    x, _ = Transformer.from_crs(raster.crs, crs, always_xy=True).transform(xy[:, 0], xy[:, 1])
+    return bool(np.abs(np.diff(x)).max() > np.ptp(x) / 2)
+
+
+def _beginning_at_greenwich(crs: CRS) -> CRS | None:
+    """Return the projection with longitudes 0 to 360 in place of -180 to 180, where that is possible."""
+    if crs.is_geographic:
+        return CRS.from_string(f"{crs.to_proj4()} +lon_wrap=180")
+    if crs.to_epsg() == _WEB_MERCATOR:
+        return CRS.from_string(
+            f"+proj=merc +a=6378137 +b=6378137 +lon_0=180 +x_0={_WEB_MERCATOR_EDGE} +units=m +nadgrids=@null"
+        )
+    return None
+
+
+def _edge(crs: CRS) -> float | None:
+    """Where 180 degrees of longitude lie, if they are a straight edge of the projection."""
+    if crs.is_geographic:
+        return 180.0
+    return _WEB_MERCATOR_EDGE if crs.to_epsg() == _WEB_MERCATOR else None
+
+
+def _crs_beyond_edge(raster: Raster) -> CRS | None:
+    edge = _edge(raster.crs)
+    beyond = edge is not None and raster.bounds[2] > edge
+    return _beginning_at_greenwich(raster.crs) if beyond else None
+
+
+def _beside(first: Raster, raster: Raster) -> Raster:
+    """Move an image by a turn of the globe, where that brings it nearer to another."""
+    edge = _edge(first.crs)
+    if edge is None:
+        return raster
+    apart = (sum(first.bounds[::2]) - sum(raster.bounds[::2])) / 2
+    turns = round(apart / (2 * edge))
+    size, _, west, _, height, north = raster.transform[:6]
+    return replace(raster, transform=Affine(size, 0, west + turns * 2 * edge, 0, height, north))
 
 
 def _onto(

@@ -20,6 +20,11 @@ DOWNLOADABLE = {
 BUNDLE = "analytic_udm2"
 
 
+def in_one_piece(feature: dict[str, Any]) -> bool:
+    """Tell whether an item's footprint is a polygon: at the antimeridian it is cut in two."""
+    return bool(feature["geometry"]["type"] == "Polygon")
+
+
 @dataclass
 class Api:
     """A client of a sandbox, with the requests tests make most."""
@@ -28,13 +33,17 @@ class Api:
     http: httpx.Client
 
     def items(self, count: int) -> list[str]:
-        """Ids of items that can be ordered."""
+        """Ids of items that can be ordered: the newest, whose footprints are polygons.
+
+        At some times of the day the newest scene of all lies across the antimeridian.
+        """
         answer = self.http.post(
             "/data/v1/quick-search",
             json={"item_types": ["PSScene"], "filter": DOWNLOADABLE},
-            params={"_page_size": count},
+            params={"_page_size": min(250, 2 * count + 8)},
         )
-        ids = [feature["id"] for feature in answer.raise_for_status().json()["features"]]
+        features = answer.raise_for_status().json()["features"]
+        ids = [feature["id"] for feature in features if in_one_piece(feature)][:count]
         assert len(ids) == count
         return ids
 

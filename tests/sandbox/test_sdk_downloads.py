@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from plain_http import in_one_piece
 from planet import exceptions, order_request, specs
 from rasterio.warp import transform_bounds
 from sdk import BUNDLE, ITEM_TYPE, Clients, Feature, open_clients, order_of, unique, until_final, utm_zone
@@ -208,6 +209,7 @@ async def test_every_item_type_delivers_rasters(
         item
         for item in features
         if item["properties"]["item_type"] == item_type
+        and in_one_piece(item)
         and all(f"assets.{asset}:download" in item["_permissions"] for asset in wanted)
     )
     product = order_request.product([item["id"]], bundle, item_type)

@@ -222,6 +222,34 @@ class TestResults:
             assert "AKIAEXAMPLE" not in text
 
 
+class TestDeliveriesThatCannotBeMade:
+    @pytest.mark.parametrize("look", ["list", "get"])
+    def test_the_order_fails_and_lists_go_on(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch, look: str
+    ) -> None:
+        def deliver(order: dict[str, Any], *args: Any, **settings: Any) -> list[products.DeliveredFile]:
+            if order["name"] == "broken":
+                raise RuntimeError("no such pixels")
+            return products_deliver(order, *args, **settings)
+
+        products_deliver = products.deliver
+        monkeypatch.setattr(products, "deliver", deliver)
+        tools = [{"file_format": {"format": "COG"}}]
+        fine, broken = api.place("fine", tools=tools), api.place("broken", tools=tools)
+        api.finish()
+        if look == "list":
+            listed = api.http.get("/compute/ops/orders/v2").raise_for_status().json()["orders"]
+            assert {order["name"]: order["state"] for order in listed} == {
+                "fine": "success",
+                "broken": "failed",
+            }
+        order = api.get(broken)
+        assert order["state"] == "failed"
+        assert order["_links"]["results"] is None
+        assert order["error_hints"] == ["The order could not be processed: RuntimeError: no such pixels"]
+        assert api.get(fine)["state"] == "success"
+
+
 class TestCancel:
     url = "/compute/ops/orders/v2"
     bulk = "/compute/ops/bulk/orders/v2/cancel"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
-from example_runs import EXAMPLES, SETTINGS, Finished, connection, run_all
+from example_runs import EXAMPLES, LINEAGE, SETTINGS, Finished, connection, run_all
 
 from demo.local_airflow import LocalAirflow
 from demo.metadata import Recorder
@@ -25,7 +26,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
             EXAMPLES,
             connections={"planet_default": connection(sandbox)},
             variables={"planet_destination": str(destination)},
-            extra_environment={"HOME": str(folder)},
+            extra_environment={
+                "HOME": str(folder),
+                "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
+                    {"type": "file", "log_file_path": str(folder / LINEAGE), "append": True}
+                ),
+            },
         )
         with airflow, Recorder(airflow.metadata) as recorder:
             day, days, runs = run_all(airflow)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import leaks
 import pytest
-from example_runs import Finished
+from example_runs import LINEAGE, Finished
 
 from demo.metadata import History, TriggerRow
 
@@ -32,6 +32,13 @@ def test_the_search_covers_logs_xcoms_triggers_and_templates(finished: Finished)
 
 def test_the_files_delivered_hold_none(finished: Finished) -> None:
     assert leaks.in_files(leaks.Secrets.of(finished.sandbox), [finished.destination]) == []
+
+
+def test_what_goes_to_openlineage_holds_none(finished: Finished) -> None:
+    events = finished.airflow.home.parent / LINEAGE
+    content = events.read_bytes()
+    assert len(content) > 1000
+    assert list(leaks.Secrets.of(finished.sandbox).found(str(events), content)) == []
 
 
 @pytest.mark.parametrize("content", ["the key", "a link"])

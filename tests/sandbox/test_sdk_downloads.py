@@ -15,7 +15,18 @@ import rasterio
 from plain_http import in_one_piece
 from planet import exceptions, order_request, specs
 from rasterio.warp import transform_bounds
-from sdk import BUNDLE, ITEM_TYPE, Clients, Feature, open_clients, order_of, unique, until_final, utm_zone
+from sdk import (
+    BUNDLE,
+    ITEM_TYPE,
+    Clients,
+    Feature,
+    downloadable,
+    open_clients,
+    order_of,
+    unique,
+    until_final,
+    utm_zone,
+)
 from shapely.geometry import box, shape
 
 from planet_provider.sandbox import Fault, RecordedRequest, Sandbox, run
@@ -256,8 +267,7 @@ async def test_download_order_keeps_or_overwrites(
 
 
 async def test_download_order_of_a_queued_one(own_clients: Clients, tmp_path: Path) -> None:
-    items = [item async for item in own_clients.data.search([ITEM_TYPE], limit=0)]
-    item = next(item for item in items if "ortho_analytic_4b" in item["assets"])
+    [item] = [item async for item in own_clients.data.search([ITEM_TYPE], downloadable(), limit=1)]
     product = order_request.product([item["id"]], BUNDLE, ITEM_TYPE)
     order = await own_clients.orders.create_order(order_request.build_request("queued", [product]))
     with pytest.raises(exceptions.ClientError, match="not a final state"):

@@ -11,7 +11,7 @@ import pytest
 from planet import exceptions, order_request
 from planet.clients.orders import ORDER_STATE_SEQUENCE
 from planet.reporting import StateBar
-from sdk import SMALL, Clients, Feature, open_clients, order_of, timestamp, unique, until_final
+from sdk import SMALL, Clients, Feature, downloadable, open_clients, order_of, timestamp, unique, until_final
 
 from planet_provider.sandbox import Sandbox, run
 
@@ -232,10 +232,8 @@ async def test_list_orders_by_user(orderable: list[Feature]) -> None:
 
 
 async def anyof(clients: Clients) -> Feature:
-    async for item in clients.data.search(["PSScene"], limit=0):
-        if {"ortho_analytic_4b", "ortho_analytic_4b_xml", "ortho_udm2"} <= set(item["assets"]):
-            return item
-    raise AssertionError("nothing to order in the catalogue")
+    [item] = [item async for item in clients.data.search(["PSScene"], downloadable(), limit=1)]
+    return item
 
 
 async def test_cancel_order(still: tuple[Sandbox, Clients], orderable: list[Feature]) -> None:

@@ -124,4 +124,4 @@ class PlanetValidateChecksumOperator(PlanetOperator):
 
     def _folder(self) -> Store:
         path = location(self.path, "path")
-        return store_at(path.parent if path.name == MANIFEST else path, "path")
+        return store_at(path.parent if path.name == MANIFEST else self.path, "path")

@@ -90,7 +90,7 @@ class PlanetCreateOrderOperator(PlanetOperator):
     :param timeout: Seconds to wait in all.
     :param planet_conn_id: Airflow connection of type ``planet``. (templated)
     :return: XCom ``return_value``: the order's id. XCom ``order``: its summary, without links, with
-        ``results``, the number of files (``None`` after a deferred wait, unless it is partial), ``reused``,
+        ``results``, the number of files (may be ``None`` after a deferred wait, unless it is partial), ``reused``,
         ``digest`` and, where this task placed it, ``estimate``
         (``{scenes, area_km2, clipped, unknown_items}``).
     :raises OverQuotaError: The account's quota is used up; not retried.

@@ -37,8 +37,8 @@ class PlanetOrderSensor(PlanetSensor):
     :param poke_interval: Seconds between two looks. Orders take minutes to hours.
     :param timeout: Seconds to wait in all; by default Airflow's ``[sensors] default_timeout``, 7 days.
     :return: XCom ``{order_id, state, name, created_on, last_modified, last_message, error_hints, items,
-        results, missing}``, each key also as an XCom of its own; no links. ``results``, the number of files, is
-        ``None`` after a deferred wait, unless the order is partial.
+        results, missing}``, each key also as an XCom of its own; no links. ``results``, the number of files,
+        may be ``None`` after a deferred wait, unless the order is partial.
     :raises OrderFailedError: The order failed.
     :raises OrderCancelledError: The order was cancelled.
     :raises OrderPartialError: The order is partial, and that is not allowed.

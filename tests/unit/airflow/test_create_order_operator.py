@@ -271,8 +271,9 @@ class TestWaiting:
         assert planet.orders[order_id]["state"] == "success"
         assert len(runner.deferrals) == deferrable
         assert ti.xcoms["order"]["state"] == "success"
-        # The triggerer sees orders as lists show them, without their files.
-        assert ti.xcoms["order"]["results"] is None if deferrable else ti.xcoms["order"]["results"] > 2
+        # The triggerer may have seen the order as a list shows it, without its files.
+        results = ti.xcoms["order"]["results"]
+        assert (deferrable and results is None) or results > 2
         assert ti.xcoms["return_value"] == order_id
         for event in runner.events:
             assert "http" not in json.dumps(event)

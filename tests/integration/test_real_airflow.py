@@ -13,6 +13,8 @@ import pytest
 import rasterio
 from example_runs import ASSETS, BACKFILL, DAILY, Finished
 
+from demo.metadata import TriggerRow
+
 pytestmark = pytest.mark.integration
 
 BESIDE = {"manifest.json", "planet-transfer.json", "scenes.geojson"}
@@ -70,11 +72,17 @@ def test_waits_were_deferred_in_a_triggerer(
         deferrals = finished.history.deferrals(dag_id, run_id, "wait")
         assert {trigger.classpath for _, trigger in deferrals} == {classpath}
         assert {trigger.triggerer_id for _, trigger in deferrals} == triggerers
-        assert {json.loads(trigger.kwargs)[key] for _, trigger in deferrals} == waited_for
+        assert {arguments(trigger)[key] for _, trigger in deferrals} == waited_for
         assert {row.next_method for row, _ in deferrals} == {"execute_complete"}
         for row, _ in deferrals:
             states = finished.history.states(dag_id, run_id, "wait", row.map_index)
             assert states.index("deferred") < states.index("success")
+
+
+def arguments(trigger: TriggerRow) -> dict[str, Any]:
+    """Read a trigger's arguments; before Airflow 3.2 they are wrapped in their type."""
+    stored: dict[str, Any] = json.loads(trigger.kwargs)
+    return stored.get("__var", stored)
 
 
 def test_each_order_was_placed_once(finished: Finished) -> None:

@@ -26,7 +26,7 @@ def test_the_search_covers_logs_xcoms_triggers_and_templates(finished: Finished)
     assert {path.stem for path in components.glob("*.log")} >= {"api-server", "scheduler", "triggerer"}
     for table in ("xcom", "rendered_task_instance_fields", "task_instance", "log"):
         [(rows,)] = finished.airflow.metadata.query(f"SELECT count(*) FROM {table}")
-        assert rows > 10, table
+        assert rows >= 10, table
     assert finished.history.triggers
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from concurrent.futures import Future
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -192,7 +192,10 @@ class Fetch:
             self._check_end(response)
 
     def _read(self, response: httpx.Response, spread: Spread | None) -> None:
-        with nullcontext() if spread is None or self._crew is None else self._crew.sharing(spread):
+        with ExitStack() as shared:
+            if spread is not None and self._crew is not None:
+                shared.enter_context(self._crew.sharing(spread))
+                shared.enter_context(spread)
             try:
                 self._read_alone(response, spread)
             except httpx.TransportError:
@@ -313,6 +316,8 @@ class Fetch:
 
     def _check_end(self, response: httpx.Response) -> None:
         size = self._total if self._expected.size is None else self._expected.size
+        if size is not None and self._staging.position > size:
+            raise _WrongContentError("size", size, self._staging.position)
         if size is not None and self._staging.position < size:
             if response.status_code == 200 and has_end(response):
                 raise _WrongContentError("size", size, self._staging.position)

@@ -12,11 +12,16 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import ctypes
+import logging
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
+
+from planet_provider.client.network import LOOK_SECONDS, pause
+
+log = logging.getLogger(__name__)
 
 #: Bytes of a part. Source: the smallest that Amazon S3 and Google's XML API take, but for an upload's last.
 PART_BYTES = 5 << 20
@@ -33,6 +38,10 @@ MEMORY_BYTES = 60 << 20
 
 #: Files in parts at once. Each has a part that fills; what is left of the memory is for parts on their way.
 _FILES = 8
+
+#: Seconds that an upload has to end after it was dropped. A store that doesn't answer by then drops it by itself,
+#: or by its lifecycle rule: the task must not wait for it.
+ABORT_SECONDS = 10.0
 
 _MEGABYTE = 1 << 20
 
@@ -73,7 +82,7 @@ class Memory:
         :param size: Bytes of the file, where they are known.
         """
         parted = size is None or size > PART_BYTES
-        with self._files if parted else contextlib.nullcontext():
+        with self._place() if parted else contextlib.nullcontext():
             with self._change:
                 self._open += 1
             try:
@@ -84,6 +93,15 @@ class Memory:
                     if not self._open:
                         self._spare.clear()
 
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[None]:
+        while not self._files.acquire(timeout=LOOK_SECONDS):
+            pause(0)  # raises what ends this thread's work
+        try:
+            yield
+        finally:
+            self._files.release()
+
     def take(self, size: int) -> bytearray:
         """Wait for a buffer.
 
@@ -93,7 +111,7 @@ class Memory:
         with self._change:
             self._queue.append(ticket)
             try:
-                self._change.wait_for(lambda: self._queue[0] is ticket and self._free >= self._weight(size))
+                _wait(self._change, lambda: self._queue[0] is ticket and self._free >= self._weight(size))
                 self._free -= self._weight(size)
             finally:
                 self._queue.remove(ticket)
@@ -174,19 +192,25 @@ class Upload:
         with self._change:
             self._ended = True
             self._change.notify_all()
-        self._thread.join()
+        while self._thread.is_alive():
+            self._thread.join(LOOK_SECONDS)
+            pause(0)
         if self._error is not None:
             raise self._error
 
     def abort(self) -> None:
-        """Drop the upload and what the store holds of it."""
+        """Drop the upload and what the store holds of it; wait for that, but not long."""
         with self._change:
             self._aborted = True
             self._change.notify_all()
-        self._thread.join()
+        self._thread.join(ABORT_SECONDS)
+        if self._thread.is_alive():
+            log.warning(
+                "An object store doesn't answer, so an upload that was dropped may leave parts there."
+            )
 
     def _await(self, reached: Callable[[], bool]) -> None:
-        self._change.wait_for(lambda: self._over or reached())
+        _wait(self._change, lambda: self._over or reached())
         if self._over:
             raise self._error or RuntimeError("the upload ended before its time")
 
@@ -214,3 +238,9 @@ class Upload:
                 return
             yield part
             del part
+
+
+def _wait(change: threading.Condition, reached: Callable[[], bool]) -> None:
+    """Wait for a condition, unless what this thread does is to end."""
+    while not change.wait_for(reached, LOOK_SECONDS):
+        pause(0)

@@ -50,9 +50,10 @@ def in_parallel(
             raise
 
     with ThreadPoolExecutor(threads, thread_name_prefix="planet-transfer") as pool:
-        # Airflow's logging and lineage know their task by context variables, which threads don't inherit.
-        futures = [pool.submit(contextvars.copy_context().run, step, item) for item in items]
+        futures: list[Future[R]] = []
         try:
+            # Airflow's logging and lineage know their task by context variables, which threads don't inherit.
+            futures += (pool.submit(contextvars.copy_context().run, step, item) for item in items)
             _await(futures, errors, interval, (lambda: progress(watch.progress())) if progress else None)
         except BaseException:
             watch.stop()

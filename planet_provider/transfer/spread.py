@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
 
 import httpx
 
+from planet_provider.exceptions import PlanetError, RateLimitError, ServerError, TransportError
 from planet_provider.transfer.ahead import Ahead, FileAhead, MemoryAhead
 from planet_provider.transfer.crew import LOOK_SECONDS, Crew
 from planet_provider.transfer.digests import Hash
@@ -17,6 +20,11 @@ from planet_provider.transfer.ranges import content_range, strong_etag
 from planet_provider.transfer.staging import FileStaging
 from planet_provider.transfer.store import Staging
 from planet_provider.transfer.tries import CutError, MisfitError, Patience, Tries
+
+log = logging.getLogger(__name__)
+
+#: What a storage may answer to one connection more than it lets a client have.
+_OVERLOADED = (RateLimitError, ServerError, TransportError)
 
 #: Bytes that a part must still have for another thread to take half of them.
 _SPLIT_BYTES = 2 << 20
@@ -44,6 +52,9 @@ class Spread:
 
     The thread that began it, its *owner*, reads on from the beginning until it meets the first part. From there
     on all threads are alike. What is here without a gap, and in the digest, ends at the *frontier*.
+
+    Its owner uses it as a context manager. Behind the block nobody writes to the staging any more, however late
+    a server's answer comes: the owner may be at the same bytes by then, over another connection.
 
     :param crew: The threads.
     :param name: How logs and errors name the file.
@@ -85,11 +96,20 @@ class Spread:
         self._reserved = staging.position
         self._next = self.limit = size
         self._parts: list[Part] = []
+        self._given_back: list[Part] = []
         self._head = 0
         self._probing = self._refused = self._met = False
         self._error: BaseException | None = None
         self._ahead: Ahead = FileAhead(staging) if isinstance(staging, FileStaging) else MemoryAhead(staging)
         self._frontier = staging.position
+
+    def __enter__(self) -> Spread:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._settle()
 
     def reserve(self, count: int) -> int:
         """Claim bytes for the owner, who is about to write them.
@@ -103,7 +123,7 @@ class Spread:
 
     def wants_help(self) -> int:
         """Return the bytes that nobody has taken on yet, where a part of them could be taken on now."""
-        if self._refused or self._probing or self._error is not None:
+        if self._refused or self._probing or self._settled or self._error is not None:
             return 0
         if not self._parts:
             left = self._size - self._reserved - self._part_bytes
@@ -116,10 +136,8 @@ class Spread:
     def help(self) -> None:
         """Fetch parts while there are any. What goes wrong is the owner's to tell."""
         try:
-            if not self._parts:
-                self._probe()
-            else:
-                self._work()
+            if self._parts or self._probe():
+                self._assist()
         except TransferStoppedError:
             raise
         except BaseException as error:
@@ -144,7 +162,7 @@ class Spread:
             self._parts.insert(0, first)
             self._frontier, self._met = position, True
         try:
-            self._bring(first, lambda _: True)
+            self._bring(first)
             while self._error is None and self._is_open():
                 if not self._work():
                     self._crew.watch.pause(LOOK_SECONDS)
@@ -157,13 +175,17 @@ class Spread:
             raise self._error
 
     def _settle(self) -> None:
+        """Let nobody write any more. Of what is here, keep what has no gap before it."""
         with self._turn, self._change:
+            if self._settled:
+                return
             self._settled = True
             self._change.wait_for(lambda: not self._writing)
-            beyond = sum(
-                part.position - max(part.start, self._frontier) for part in self._parts[self._head :]
-            )
-            self._ahead.settle(self._frontier)
+            if not self._parts:
+                return
+            frontier = self._frontier if self._met else self._staging.position
+            beyond = sum(part.position - max(part.start, frontier) for part in self._parts[self._head :])
+            self._ahead.settle(frontier)
         self._crew.watch.dropped(beyond)
 
     def _is_open(self) -> bool:
@@ -179,33 +201,39 @@ class Spread:
 
     def _check(self) -> None:
         self._crew.watch.check()
-        if self._error is not None:
+        if self._settled or self._error is not None:
             raise _FailedError
 
-    def _probe(self) -> None:
-        """Ask for the first part. Only when the server grants it does the owner stop there."""
+    def _probe(self) -> bool:
+        """Ask for the first part. Only when the server grants it does the owner stop there.
+
+        :return: Whether there are parts now.
+        """
         with self._lock:
-            if self._parts or self._probing or self._refused:
-                return
+            if self._parts or self._probing or self._refused or self._settled:
+                return bool(self._parts)
             self._probing = True
             start = self._reserved + self._part_bytes
         part = Part(start, min(start + self._part_bytes, self._size), start)
         try:
             self._bring(part, self._agree_on)
-        except (MisfitError, httpx.TransportError):
-            if part in self._parts:
+        except (MisfitError, httpx.TransportError, *_OVERLOADED) as error:
+            if part not in self._parts:
+                self._refused = True
+            elif isinstance(error, _OVERLOADED):
+                self._give_back(part, error)
+            else:
                 raise
-            self._refused = True
         finally:
             self._probing = False
-        self._work()
+        return bool(self._parts)
 
     def _agree_on(self, part: Part) -> bool:
-        """Make a part the first one, unless the owner is nearly there already."""
+        """Make a part the first one, unless the owner is nearly there already, or is not reading any more."""
         with self._lock:
             if self._parts:
                 return True
-            if self._reserved >= part.start:
+            if self._settled or self._reserved >= part.start:
                 return False
             self._ahead.begin(self._staging.position)
             self.limit, self._next = part.start, part.end
@@ -220,15 +248,33 @@ class Spread:
         """
         worked = False
         while (part := self._claim()) is not None:
-            self._bring(part, lambda _: True)
+            self._bring(part)
             worked = True
         return worked
+
+    def _assist(self) -> None:
+        """Fetch parts as a helper: one that gets no connection goes, and the file doesn't fail for it."""
+        while (part := self._claim()) is not None:
+            try:
+                self._bring(part)
+            except _OVERLOADED as error:
+                self._give_back(part, error)
+                return
+
+    def _give_back(self, part: Part, error: PlanetError) -> None:
+        """Leave a part to those who have a connection, and have nobody else ask for one."""
+        log.info("%s: going on with fewer connections: %s", self._name, error)
+        with self._lock:
+            self._refused = True
+            self._given_back.append(part)
 
     def _claim(self) -> Part | None:
         self._advance(_TURN)
         with self._lock:
-            if not self._parts or self._error is not None:
+            if not self._parts or self._settled or self._error is not None:
                 return None
+            if self._given_back:
+                return self._given_back.pop()
             if self._next >= self._size:
                 return self._split()
             if not self._has_room():
@@ -266,7 +312,7 @@ class Spread:
         frontier = self._frontier if self._met else self._staging.position
         return self._next + self._part_bytes - frontier <= self._crew.window()
 
-    def _bring(self, part: Part, granted: Callable[[Part], bool]) -> None:
+    def _bring(self, part: Part, granted: Callable[[Part], bool] = lambda _: True) -> None:
         """Fetch a part to its end, through cuts."""
         tries = Tries(f"{self._name}, part from {part.start}", self._patience, part.start)
         while part.position < part.end:

@@ -48,6 +48,7 @@ class Answer:
     checks_if_range: bool = True
     off_by: int = 0
     short_by: int = 0
+    excess: int = 0
     total: bool = True
     flip: int | None = None
     expired: bool = False
@@ -101,7 +102,7 @@ def _response(answer: Answer, asked: Mapping[str, str]) -> httpx.Response:
         end = max(start + 1, SIZE - answer.short_by)
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{SIZE if answer.total else '*'}"
         content = content[:end]
-    piece = bytearray(content[start:])
+    piece = bytearray(content[start:]) + bytes(answer.excess)
     if answer.flip is not None and piece:
         piece[answer.flip % len(piece)] ^= 1
     if answer.length and not answer.silent:
@@ -273,6 +274,13 @@ def test_a_piece_shorter_than_asked_for_is_continued(expected: Expected) -> None
     _, content = fetch(server, expected)
     assert content == VERSIONS[0]
     assert [headers.get("Range") for headers in server.asked] == [None, "bytes=10-", f"bytes={SIZE - 20}-"]
+
+
+def test_a_body_with_more_than_its_headers_told_is_fetched_afresh() -> None:
+    server = Server([Answer(cut=10), Answer(length=False, excess=3)])
+    fetched, content = fetch(server, Expected())
+    assert (content, fetched.size) == (VERSIONS[0], SIZE)
+    assert server.asked[2] == {}
 
 
 def test_a_piece_of_a_file_of_unknown_size_is_not_joined() -> None:

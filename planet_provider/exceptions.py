@@ -36,13 +36,15 @@
     ├── AssetError
     │   ├── AssetUnavailableError    the item has no such asset, or it may not be downloaded
     │   └── AssetTimeoutError        the asset was not active in time
+    ├── TransferKilledError          Airflow ended the task in the midst of a transfer
     └── TransferError
         ├── UnsafePathError          a delivered name leads out of its destination, or clashes
         ├── LinkExpiredError         a download link is not valid any more
         ├── IncompleteTransferError  a body ended before its time
         ├── ContentChangedError      the source changed while it was being read
+        ├── StorageError             the place that files go to is full, not writable or not readable
         ├── ArchiveError             a zip can't be read, or would unpack to more than it may
-        └── ChecksumError            files are missing, short or altered
+        └── ChecksumError            files are missing, short, altered or unreadable
 
 All of them pickle, with their attributes, and none of their messages holds a credential or a signed link.
 """
@@ -87,7 +89,10 @@ class InvalidInputError(PlanetError, ValueError):
     retryable = False
 
     def __init__(self, field: str, value: object, remedy: str) -> None:
-        shown = repr(value)
+        try:
+            shown = repr(value)
+        except RecursionError:
+            shown = f"<a deeply nested {type(value).__name__}>"
         if len(shown) > 120:
             shown = f"{shown[:100]}… ({len(shown)} characters)"
         super().__init__(f"{field}={shown}: {remedy}")
@@ -134,7 +139,7 @@ class RateLimitQueueError(PlanetError):
     """The next free slot of the rate limit is further away than the queue may be long.
 
     :param rate_class: The class of requests that is crowded, e.g. ``orders.create``.
-    :param wait_seconds: Seconds until the next free slot.
+    :param wait_seconds: Seconds until the next free slot, or until it is worth trying again.
     """
 
     def __init__(self, message: str, *, rate_class: str, wait_seconds: float) -> None:
@@ -319,6 +324,10 @@ class AssetTimeoutError(AssetError):
     """The asset was not active in time. Its activation goes on at Planet's."""
 
 
+class TransferKilledError(PlanetError):
+    """Airflow ended the task in the midst of a transfer."""
+
+
 class TransferError(PlanetError):
     """Bytes did not arrive as they should.
 
@@ -348,6 +357,21 @@ class ContentChangedError(TransferError):
     """The source changed while it was being read."""
 
 
+class StorageError(TransferError):
+    """The disk or file system that files go to can't take or give them: it is full, or may not be used so.
+
+    :param folder: Which folder.
+    :param reason: What the system says.
+    """
+
+    def __init__(
+        self, message: str, *, file: str | None = None, folder: str | None = None, reason: str | None = None
+    ) -> None:
+        super().__init__(message, file=file)
+        self.folder = folder
+        self.reason = reason
+
+
 class ArchiveError(TransferError):
     """A delivered zip can't be read, or would unpack to more than it may. It is kept, and nothing was unpacked."""
 
@@ -355,7 +379,7 @@ class ArchiveError(TransferError):
 
 
 class ChecksumError(TransferError):
-    """Files are missing, short or altered.
+    """Files are missing, short, altered or unreadable.
 
     :param problems: One mapping a file: ``{"path", "problem", "expected", "got"}``.
     """

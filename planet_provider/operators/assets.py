@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from planet_provider.client import checks, data
-from planet_provider.client.assets import asset_reference, find_asset
-from planet_provider.client.states import AssetStatus
+from planet_provider.client import checks
 from planet_provider.hooks.storage import store_at
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.operators import lineage
 from planet_provider.operators.asset_events import tell_outlets
-from planet_provider.operators.base import PlanetOperator
+from planet_provider.operators.base import PlanetOperator, PlanetTransferOperator
 from planet_provider.transfer.asset import download_asset
 from planet_provider.transfer.progress import log_progress
 
@@ -52,21 +50,14 @@ class PlanetActivateAssetOperator(_AssetOperator):
     @task_errors()
     def execute(self, context: Context) -> dict[str, Any]:
         """Activate the asset, unless it is active or being activated."""
-        self._check()
-        with self.hook.session() as session:
-            assets = session.send(data.assets(self.item_type, self.item_id))
-            reference = asset_reference(assets, self.item_type, self.item_id, self.asset_type)
-            if reference["status"] == AssetStatus.INACTIVE.value:
-                asset = find_asset(assets, self.item_type, self.item_id, self.asset_type)
-                session.send(data.activate(asset["_links"]["activate"]))
-                reference["status"] = AssetStatus.ACTIVATING.value
+        reference = self.hook.activate_asset(self.item_type, self.item_id, self.asset_type)
         self.log.info(
             "%s of %s %s is %s.", self.asset_type, self.item_type, self.item_id, reference["status"]
         )
         return reference
 
 
-class PlanetDownloadAssetOperator(_AssetOperator):
+class PlanetDownloadAssetOperator(_AssetOperator, PlanetTransferOperator):
     """Download an active asset: whole, verified while streaming, or not at all.
 
     :param item_type: e.g. ``PSScene``. (templated)
@@ -94,7 +85,7 @@ class PlanetDownloadAssetOperator(_AssetOperator):
         """Download the asset."""
         self._check()
         store = store_at(self.destination, "destination")
-        with self.hook.session() as session:
+        with self.transferring(), self.hook.session() as session:
             record = download_asset(
                 session,
                 self.item_type,

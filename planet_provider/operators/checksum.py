@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from planet_provider.client import checks
-from planet_provider.exceptions import ChecksumError, InvalidInputError
+from planet_provider.exceptions import InvalidInputError, TransferError
 from planet_provider.hooks.storage import location, store_and_name, store_at
 from planet_provider.hooks.task_errors import task_errors
-from planet_provider.operators.base import PlanetOperator
+from planet_provider.operators.base import PlanetTransferOperator
 from planet_provider.transfer.digests import check_checksum
 from planet_provider.transfer.manifest import MANIFEST
 from planet_provider.transfer.progress import log_progress
 from planet_provider.transfer.store import Store
-from planet_provider.transfer.verify import ON_UNEXPECTED, OnUnexpected, mend, verify, verify_file
+from planet_provider.transfer.verify import ON_UNEXPECTED, OnUnexpected, bad_files, mend, verify, verify_file
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _ON_MISMATCH = ("fail", "redownload")
 
 
-class PlanetValidateChecksumOperator(PlanetOperator):
+class PlanetValidateChecksumOperator(PlanetTransferOperator):
     """Read downloaded files again and compare their digests: an order's with its manifest, or one file's.
 
     It asks Planet for nothing, unless it is to fetch bad files again.
@@ -34,16 +34,17 @@ class PlanetValidateChecksumOperator(PlanetOperator):
     :param expected: The file's digest, in hexadecimal. (templated)
     :param checksum: ``sha256`` or ``md5``. Assets come with md5 only. (templated)
     :param max_concurrency: Files at once.
-    :param on_mismatch: What to do about files of an order that are missing, short or altered: ``fail``, or
-        ``redownload`` those and those alone, and compare them anew. The order is the one that
-        ``planet-transfer.json`` in its folder names; Planet keeps orders for 90 days. (templated)
+    :param on_mismatch: What to do about files of an order that are missing, short, altered or unreadable:
+        ``fail``, or ``redownload`` those and those alone, and compare them anew. The order is the one that
+        ``planet-transfer.json`` in its folder names; Planet keeps orders for 90 days. Until all are there again,
+        ``manifest.json`` is not; a retry goes on by ``planet-transfer.json``. (templated)
     :param on_unexpected: What to do about files in an order's folder that neither the manifest nor
         ``planet-transfer.json`` knows: ``warn`` (in log and result), ``fail``, or ``ignore`` (the folder is not
         listed). They are never deleted. (templated)
     :param planet_conn_id: Airflow connection of type ``planet``, for ``redownload``. (templated)
     :return: XCom ``{validated, bytes, path, checksum}``, of an order also ``{unexpected, redownloaded}``, lists of
         names; each key also as an XCom of its own.
-    :raises ChecksumError: Names every file that is missing, short, altered or unexpected.
+    :raises ChecksumError: Names every file that is missing, short, altered, unreadable or unexpected.
     """
 
     template_fields: Sequence[str] = (
@@ -85,7 +86,8 @@ class PlanetValidateChecksumOperator(PlanetOperator):
             size = verify_file(store_and_name(self.path, "path"), self.expected, checksum)
             self.log.info("%s, %d bytes: as it should be.", self.path, size)
             return {"validated": 1, "bytes": size, **result}
-        found, again = self._order(mending=on_mismatch == "redownload")
+        with self.transferring():
+            found, again = self._order(mending=on_mismatch == "redownload")
         self.log.info("%d files, %d bytes: all as they should be.", found.validated, found.bytes)
         return {
             "validated": found.validated,
@@ -99,8 +101,8 @@ class PlanetValidateChecksumOperator(PlanetOperator):
         folder = self._folder()
         try:
             return self._verify(folder), ()
-        except ChecksumError as error:
-            if not mending:
+        except TransferError as error:
+            if not mending or not bad_files(folder, error):
                 raise
             with self.hook.session() as session:
                 again = mend(

@@ -11,7 +11,7 @@ from planet_provider.hooks.storage import store_at
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.operators import lineage
 from planet_provider.operators.asset_events import area_km2, tell_outlets
-from planet_provider.operators.base import PlanetOperator
+from planet_provider.operators.base import PlanetTransferOperator
 from planet_provider.transfer.order import download_order
 from planet_provider.transfer.progress import log_progress
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from planet_provider.transfer.records import OrderTransfer
 
 
-class PlanetDownloadOrderOperator(PlanetOperator):
+class PlanetDownloadOrderOperator(PlanetTransferOperator):
     """Download an order's files: whole, verified while streaming, or not at all.
 
     What is there already and agrees in size and digest is not fetched again; a broken download goes on where
@@ -32,7 +32,7 @@ class PlanetDownloadOrderOperator(PlanetOperator):
     :param order_id: Planet order UUID. (templated)
     :param destination: Folder to put the order's folder in: an absolute path, or a URL such as
         ``s3://conn_id@bucket/prefix``. (templated)
-    :param checksum: ``sha256`` or ``md5``.
+    :param checksum: ``sha256`` or ``md5``. (templated)
     :param max_concurrency: Connections at once, for files and for parts of large files.
     :param overwrite: Fetch everything anew.
     :param include: Only files that match one of these globs, on the path in the order. (templated)
@@ -50,7 +50,14 @@ class PlanetDownloadOrderOperator(PlanetOperator):
     :raises UnsafePathError: A name leads out of the destination.
     """
 
-    template_fields: Sequence[str] = ("order_id", "destination", "include", "exclude", "planet_conn_id")
+    template_fields: Sequence[str] = (
+        "order_id",
+        "destination",
+        "checksum",
+        "include",
+        "exclude",
+        "planet_conn_id",
+    )
     operator_extra_links = (PlanetOrderLink(),)
 
     def __init__(
@@ -83,7 +90,7 @@ class PlanetDownloadOrderOperator(PlanetOperator):
         checks.order_id(self.order_id)
         PlanetOrderLink().persist(context, self.order_id)
         store = store_at(self.destination, "destination")
-        with self.hook.session() as session:
+        with self.transferring(), self.hook.session() as session:
             transfer = download_order(
                 session,
                 self.order_id,

@@ -1,8 +1,9 @@
-"""Where the parts of a file wait until what lies before them is there."""
+"""The parts of a file, and where they wait until what lies before them is there."""
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import Protocol
 
 from planet_provider.transfer.staging import FileStaging
@@ -13,6 +14,20 @@ _TAKE_BYTES = 1 << 20
 
 #: Bytes after which the next try of a killed task is told how far this one came.
 _CHECKPOINT_BYTES = 16 << 20
+
+
+@dataclass
+class Part:
+    """Some bytes of a file.
+
+    :param start: The first.
+    :param end: The one after the last.
+    :param position: The next to come.
+    """
+
+    start: int
+    end: int
+    position: int
 
 
 class Ahead(Protocol):

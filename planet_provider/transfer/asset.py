@@ -70,8 +70,10 @@ def download_asset(
 ) -> FileRecord:
     """Download an active asset into a folder, whole and verified.
 
-    A file that is there already and agrees in size and digest is not fetched again. Planet gives an MD5 for
-    assets; only where there is none, ``checksum`` says which digest is taken for the record.
+    A file that is there already and agrees in size and digest is not fetched again; one that has the name and
+    doesn't agree is taken for an altered or older copy, and replaced with a warning once the new one is whole.
+    Give files of your own other names or another folder. Planet gives an MD5 for assets; only where there is
+    none, ``checksum`` says which digest is taken for the record.
 
     :param session: Session of an account that may download the asset.
     :param item_type: e.g. ``PSScene``.
@@ -93,6 +95,7 @@ def download_asset(
     :raises AssetError: The asset is not active.
     :raises ChecksumError: The file was wrong twice.
     :raises IncompleteTransferError: The body was cut too often.
+    :raises StorageError: The disk is full, or may not be written to.
     """
     ids = checks.item_type(item_type), checks.item_id(item_id), checks.asset_type(asset_type)
     if file_name is not None and safe_component(file_name) is None:
@@ -119,7 +122,13 @@ def download_asset(
         asset_type=ids[2],
     )
     batch = transfers.batch([FileTask(source, store, entry, described.name)])
-    record = batch.bring({} if overwrite else batch.present())[0]
+    present = {} if overwrite else batch.present()
+    if not overwrite and not present and store.size(entry.path) is not None:
+        log.warning(
+            "%s: %s is there and is not what Planet has now; it is replaced once the asset is here whole.",
+            *(source.name, store.uri(entry.path)),
+        )
+    record = batch.bring(present)[0]
     log.info(
         "%s is whole: %s, %d bytes, %s.",
         *(source.name, record.path, record.bytes),

@@ -74,6 +74,9 @@ class BucketStore:
         """Begin an object."""
         return BucketStaging(self, name, expected.size, self._memory)
 
+    def settled(self, name: str) -> None:
+        """Do nothing: what a broken upload left can't be gone on with, and isn't seen."""
+
     def remove(self, name: str) -> None:
         """Remove an object, if it is there."""
         import obstore

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from planet_provider.exceptions import StorageError
 from planet_provider.transfer.crew import Crew, Ranges
 from planet_provider.transfer.digests import Checksum, Expected, Verified, hash_stream
+from planet_provider.transfer.disk import Place, reason_of
 from planet_provider.transfer.fetch import Fetch, Fetched
 from planet_provider.transfer.manifest import Entry
 from planet_provider.transfer.parallel import in_parallel
@@ -150,6 +152,7 @@ class Batch:
         if agreed is None:
             return None
         size, verified = agreed
+        task.store.settled(task.entry.path)
         self._watch.moved(size, reused=True)
         self._watch.file_done()
         log.debug("%s is there already and agrees.", task.entry.path)
@@ -175,9 +178,17 @@ def agrees_in_place(
 ) -> tuple[int, Verified] | None:
     """Compare a file in its store with what it has to be.
 
-    :return: Its size and what was compared; ``None`` if the file is not there, differs, or Planet gives
-        neither its size nor a digest.
+    :return: Its size and what was compared; ``None`` if the file is not there, can't be read, differs, or Planet
+        gives neither its size nor a digest.
     """
+    try:
+        return _agreement(store, entry, checksum, watch)
+    except (FileNotFoundError, StorageError) as error:
+        log.warning("%s can't be read: %s.", store.uri(entry.path), reason_of(error))
+        return None
+
+
+def _agreement(store: Store, entry: Entry, checksum: Checksum, watch: Watch) -> tuple[int, Verified] | None:
     expected = entry.expected
     size = store.size(entry.path)
     digest = expected.digest(checksum)
@@ -186,7 +197,7 @@ def agrees_in_place(
     if digest is None:
         return None if expected.size is None else (size, "size")
     name, value = digest
-    with store.open(entry.path) as stream:
+    with store.open(entry.path) as stream, Place(entry.path, store.uri()).errors():
         measured = hash_stream(stream, name, moved=lambda _: watch.check())
     return (size, name) if measured == (size, value) else None
 

@@ -8,6 +8,7 @@ bytes up again if the record agrees with what Planet says by then.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -21,7 +22,8 @@ from typing import Any, BinaryIO
 
 from planet_provider.exceptions import UnsafePathError
 from planet_provider.transfer.digests import Expected
-from planet_provider.transfer.names import OWN_PREFIX, PART, check_name
+from planet_provider.transfer.disk import Place
+from planet_provider.transfer.names import OWN_PREFIX, PART, PART_RECORD, check_name
 from planet_provider.transfer.staging import FileStaging
 
 _RECORD_VERSION = 1
@@ -53,28 +55,48 @@ class LocalStore:
     def size(self, name: str) -> int | None:
         """Return a file's size in bytes; ``None`` if there is no such file."""
         path = self._path(name)
-        return path.stat().st_size if path.is_file() else None
+        with self._place(name).errors():
+            return path.stat().st_size if path.is_file() else None
 
     def open(self, name: str) -> BinaryIO:
         """Open a file for reading."""
-        return self._path(name).open("rb")
+        with self._place(name).errors(reading=True):
+            return self._path(name).open("rb")
 
     def stage(self, name: str, expected: Expected) -> LocalStaging:
         """Begin a file, or go on with its ``.part``."""
-        target = self._path(name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.parent.resolve().is_relative_to(self.root.resolve()):
+        target, place = self._path(name), self._place(name, expected.size)
+        # Before a folder is made: it would be made where the link leads to.
+        if not _real(target.parent).is_relative_to(_real(self.root)):
             raise UnsafePathError(
                 f"{name}: its folder leads out of {self.root} by a symbolic link; remove the link.", file=name
             )
-        return LocalStaging(target, expected, self._swept)
+        with place.errors():
+            _make_folder(target.parent)
+            if target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            return LocalStaging(target, expected, self._swept, place)
+
+    def settled(self, name: str) -> None:
+        """Remove the part that a broken transfer left beside a file that is whole, unless somebody is at it."""
+        part = _part_of(self._path(name))
+        with contextlib.suppress(OSError):
+            if not part.exists():
+                _record_of(part).unlink(missing_ok=True)
+                return
+            file = _locked(part)
+            if file is not None:
+                with file:
+                    if _is_at(file, part):
+                        _remove_part(part)
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
         path = self._path(name)
-        path.unlink(missing_ok=True)
-        if path.parent.is_dir():
-            _sync_folder(path.parent)
+        with self._place(name).errors():
+            path.unlink(missing_ok=True)
+            if path.parent.is_dir():
+                _sync_folder(path.parent)
 
     def names(self) -> Iterator[str]:
         """Yield the names of all files in the folder and in those below it; what a link leads to is not."""
@@ -85,6 +107,9 @@ class LocalStore:
     def _path(self, name: str) -> Path:
         return self.root / check_name(name)
 
+    def _place(self, name: str, size: int | None = None) -> Place:
+        return Place(name, str(self._path(name).parent), size)
+
 
 class LocalStaging(FileStaging):
     """A ``.part`` on its way to its target.
@@ -92,15 +117,16 @@ class LocalStaging(FileStaging):
     :param target: The file it is to become.
     :param expected: What the file has to be; only bytes with a known digest are taken up again.
     :param swept: Folders in which this transfer has removed what killed ones left.
+    :param place: How errors name it.
     """
 
-    def __init__(self, target: Path, expected: Expected, swept: set[Path]) -> None:
+    def __init__(self, target: Path, expected: Expected, swept: set[Path], place: Place) -> None:
         self._target = target
         self._swept = swept
         self._expected = expected
         self._part, file = _claim(target)
-        super().__init__(file)
-        self._record = self._part.with_name(f"{self._part.name}.json")
+        super().__init__(file, place)
+        self._record = _record_of(self._part)
         try:
             self._recall()
         except BaseException:
@@ -137,12 +163,13 @@ class LocalStaging(FileStaging):
 
     def publish(self) -> None:
         """Write through to the disk, then rename."""
-        os.fsync(self._file.fileno())
-        # First the record: a record without its part would stay for ever, a part without record does no harm.
-        self._record.unlink(missing_ok=True)
-        self._part.replace(self._target)
-        _sync_folder(self._target.parent)
-        self._file.close()
+        with self._place.errors():
+            os.fsync(self._file.fileno())
+            # First the record: a record without its part would stay, a part without record does no harm.
+            self._record.unlink(missing_ok=True)
+            self._part.replace(self._target)
+            _sync_folder(self._target.parent)
+            self._file.close()
         folder = self._target.parent
         if not self._is_private and folder not in self._swept:
             self._swept.add(folder)
@@ -166,13 +193,14 @@ class LocalStaging(FileStaging):
 
     def _write_record(self, gap: dict[str, int]) -> None:
         text = json.dumps(self._terms() | {"etag": self.validator} | gap)
-        handle = os.open(self._record, _FLAGS, 0o666)
-        try:
-            # In place and by one call, so that a kill leaves the old record or the new one.
-            os.pwrite(handle, text.ljust(_RECORD_BYTES).encode(), 0)
-            os.ftruncate(handle, max(_RECORD_BYTES, len(text)))
-        finally:
-            os.close(handle)
+        with self._place.errors():
+            handle = os.open(self._record, _FLAGS, 0o666)
+            try:
+                # In place and by one call, so that a kill leaves the old record or the new one.
+                os.pwrite(handle, text.ljust(_RECORD_BYTES).encode(), 0)
+                os.ftruncate(handle, max(_RECORD_BYTES, len(text)))
+            finally:
+                os.close(handle)
 
     def _recall(self) -> None:
         size = self._file.seek(0, os.SEEK_END)
@@ -204,7 +232,7 @@ def _claim(target: Path) -> tuple[Path, FileIO]:
     A task that was taken for dead may still run beside its next try: were both to write one part, the file
     would be a mixture that neither one's digest shows.
     """
-    part = target.with_name(target.name + PART)
+    part = _part_of(target)
     while (file := _locked(part)) is not None:
         # Between opening and locking its former owner may have renamed it: then this is its target.
         if _is_at(file, part):
@@ -259,8 +287,37 @@ def _sweep(folder: Path) -> None:
             file = _locked(part)
             if file is not None:
                 with file:
-                    part.with_name(f"{part.name}.json").unlink(missing_ok=True)
-                    part.unlink(missing_ok=True)
+                    _remove_part(part)
+
+
+def _part_of(target: Path) -> Path:
+    return target.with_name(target.name + PART)
+
+
+def _record_of(part: Path) -> Path:
+    return part.with_name(part.name.removesuffix(PART) + PART_RECORD)
+
+
+def _remove_part(part: Path) -> None:
+    _record_of(part).unlink(missing_ok=True)
+    part.unlink(missing_ok=True)
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, durably: what is published in it must not be lost with one of them."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir()
+        with contextlib.suppress(PermissionError):  # a folder may be written to that may not be listed
+            _sync_folder(folder.parent)
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from planet_provider.transfer.archive import unpack as unpack_archive
 from planet_provider.transfer.crew import DEFAULT_CONCURRENCY, Ranges
 from planet_provider.transfer.destination import Destination, open_store
 from planet_provider.transfer.digests import Checksum, Expected, check_checksum
+from planet_provider.transfer.disk import Place
 from planet_provider.transfer.files import FileTask, Transfers
 from planet_provider.transfer.manifest import (
     MANIFEST,
@@ -88,6 +90,7 @@ def download_order(
     :raises ChecksumError: A file was wrong twice.
     :raises IncompleteTransferError: A file's body was cut too often.
     :raises TransferError: A file was not delivered, or has no link.
+    :raises StorageError: The disk is full, or may not be written to.
     :raises ArchiveError: A zip can't be read, or would unpack to more than it may.
     """
     order_id = checks.order_id(order_id)
@@ -120,7 +123,7 @@ def fetch_again(
     """Bring some files of an order again into the folder that it was downloaded to; leave the others alone.
 
     :param folder: The order's own, whatever its name is by now.
-    :param paths: Of files in it; what was unpacked is unpacked again.
+    :param paths: Of files in it, whichever globs brought them; what was unpacked is unpacked again.
     """
     record = read(folder, TRANSFER_RECORD, MAX_MANIFEST_BYTES)
     transfers = Transfers(
@@ -132,10 +135,11 @@ def fetch_again(
         patience=Patience(),
     )
     archives = {path: str(file.get("archive")) for path, file in recorded_files(record, "unpacked").items()}
-    download = _OrderDownload(transfers, checks.order_id(order_id), folder, recorded_selection(record))
-    only = {archives.get(path, path) for path in paths}
+    only = frozenset(archives.get(path, path) for path in paths)
+    selection = replace(recorded_selection(record), paths=only)
+    download = _OrderDownload(transfers, checks.order_id(order_id), folder, selection)
     # A zip that is to be fetched again may hold what was unpacked and has to agree with it.
-    return download.run(overwrite=False, unpack=not only.isdisjoint(archives.values()), only=only)
+    return download.run(overwrite=False, unpack=not only.isdisjoint(archives.values()))
 
 
 @dataclass(frozen=True)
@@ -145,18 +149,18 @@ class _OrderDownload:
     folder: Store
     selection: Selection
 
-    def run(self, *, overwrite: bool, unpack: bool, only: Collection[str] | None = None) -> OrderTransfer:
+    def run(self, *, overwrite: bool, unpack: bool) -> OrderTransfer:
         started_at = datetime.now(timezone.utc)
         order = self.transfers.session.send(orders.get(self.order_id))
         links = OrderLinks(self.transfers.session, order)
         content, manifest = self._manifest(links)
         archived = bool((order.get("delivery") or {}).get("archive_type"))
         plan = plan_files(self.order_id, links.results, manifest, self.selection, archived=archived)
-        if only is not None:
-            plan = [file for file in plan if file.path in only]
         records = self._files(links, plan, overwrite=overwrite)
         unpacked = self._unpack(records, manifest, links, overwrite=overwrite) if unpack else []
-        self._finish(content, manifest, records, unpacked, started_at)
+        # Of a result that the manifest doesn't list, an earlier transfer's record is all that is known.
+        unlisted = {path: Entry(path=path) for path in links.results if path not in manifest}
+        self._finish(content, {**manifest, **unlisted}, records, unpacked, started_at)
         result = OrderTransfer(
             order_id=self.order_id,
             directory=self.folder.uri(),
@@ -197,7 +201,8 @@ class _OrderDownload:
         batch = self.transfers.batch(tasks)
         present = {} if overwrite else batch.present()
         if len(present) < len(tasks) and self.folder.size(MANIFEST) is not None:
-            # From here on the order is not whole until all is fetched.
+            # From here on the order is not whole until all is fetched. The record stays: by it, the next try of a
+            # task that mends an order knows the files.
             self.folder.remove(MANIFEST)
         return batch.bring(present)
 
@@ -215,27 +220,27 @@ class _OrderDownload:
         if archives and self.folder.size(MANIFEST) is not None:
             self.folder.remove(MANIFEST)
         inside = {path: entry for path, entry in manifest.items() if path not in links.results}
-        unpacked = [
-            member
-            for record in archives
-            for member in unpack_archive(
-                self.folder,
-                record.name,
-                known=inside,
-                expected=Expected(size=record.bytes, md5=record.md5, sha256=record.sha256),
-                checksum=self.transfers.checksum,
-                threads=self.transfers.threads,
-                overwrite=overwrite,
-                progress=self.transfers.progress,
-            )
-        ]
+        unpacked: list[FileRecord] = []
+        for record in archives:
+            # What lies behind a bucket's or a disk's own errors: the copy that a zip in a bucket is read from.
+            with Place(record.name, f"{self.folder.uri()} or {tempfile.gettempdir()}").errors():
+                unpacked += unpack_archive(
+                    self.folder,
+                    record.name,
+                    known=inside,
+                    expected=Expected(size=record.bytes, md5=record.md5, sha256=record.sha256),
+                    checksum=self.transfers.checksum,
+                    threads=self.transfers.threads,
+                    overwrite=overwrite,
+                    progress=self.transfers.progress,
+                )
         log.info("Order %s: %d files in %d archives.", self.order_id, len(unpacked), len(archives))
         return unpacked
 
     def _finish(
         self,
         content: bytes,
-        manifest: Mapping[str, Entry],
+        entries: Mapping[str, Entry],
         records: Sequence[FileRecord],
         unpacked: Sequence[FileRecord],
         started_at: datetime,
@@ -244,12 +249,12 @@ class _OrderDownload:
         earlier = recorded_files(before)
         record = TransferRecord(
             order_id=self.order_id,
-            files=merged_files(records, earlier, manifest),
+            files=merged_files(records, earlier, entries),
             include=self.selection.include,
             exclude=self.selection.exclude,
             started_at=started_at,
             finished_at=datetime.now(timezone.utc),
-            unpacked=merged_members(unpacked, recorded_files(before, "unpacked"), manifest),
+            unpacked=merged_members(unpacked, recorded_files(before, "unpacked"), entries),
         )
         write(self.folder, TRANSFER_RECORD, record.encode())
         write(self.folder, MANIFEST, content)

@@ -21,10 +21,12 @@ class Selection:
 
     :param include: A file must match one of these; ``None``: every file does.
     :param exclude: A file must match none of these.
+    :param paths: These files and no others, whatever the globs.
     """
 
     include: tuple[str, ...] | None = None
     exclude: tuple[str, ...] | None = None
+    paths: frozenset[str] | None = None
 
     @classmethod
     def of(cls, include: Globs, exclude: Globs) -> Selection:
@@ -36,6 +38,8 @@ class Selection:
 
     def takes(self, path: str) -> bool:
         """Tell whether a file is wanted."""
+        if self.paths is not None:
+            return path in self.paths
         included = self.include is None or any(fnmatchcase(path, glob) for glob in self.include)
         return included and not any(fnmatchcase(path, glob) for glob in self.exclude or ())
 
@@ -84,7 +88,8 @@ def plan_files(
     :param archived: Whether the order is delivered as zip: then the manifest may list what is inside.
     :return: In the manifest's order.
     :raises UnsafePathError: Two files have one place.
-    :raises TransferError: A file of the manifest is not among the results, or was not delivered.
+    :raises TransferError: A file of the manifest is not among the results, or was not delivered; or none of the
+        selection's paths is a file of the order.
     :raises InvalidInputError: The globs leave nothing.
     """
     check_places({MANIFEST, TRANSFER_RECORD, *results, *manifest})
@@ -112,7 +117,16 @@ def plan_files(
     return [PlannedFile(results[path].name, manifest.get(path) or Entry(path=path)) for path in chosen]
 
 
-def _nothing(order_id: str, results: Mapping[str, Result], selection: Selection) -> InvalidInputError:
+def _nothing(
+    order_id: str, results: Mapping[str, Result], selection: Selection
+) -> InvalidInputError | TransferError:
+    if selection.paths is not None:
+        wanted = sorted(selection.paths)
+        return TransferError(
+            f"Order {order_id} has none of the {len(wanted)} files that are to be fetched again, such as "
+            f"{', '.join(wanted[:3])}. Download the order again.",
+            file=wanted[0] if wanted else None,
+        )
     files = [path for path in results if path != MANIFEST]
     field = "include" if selection.include is not None else "exclude"
     shown = ", ".join(files[:3])

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 
 import httpx
 
 from planet_provider.exceptions import PlanetError, RateLimitError, ServerError, TransportError
-from planet_provider.transfer.ahead import Ahead, FileAhead, MemoryAhead
+from planet_provider.transfer.ahead import Ahead, FileAhead, MemoryAhead, Part
 from planet_provider.transfer.crew import LOOK_SECONDS, Crew
 from planet_provider.transfer.digests import Hash
 from planet_provider.transfer.location import Location
@@ -31,20 +30,6 @@ _SPLIT_BYTES = 2 << 20
 
 #: Pieces that a thread hashes before it goes back to its own connection.
 _TURN = 4
-
-
-@dataclass
-class Part:
-    """Some bytes of a file.
-
-    :param start: The first.
-    :param end: The one after the last.
-    :param position: The next to come.
-    """
-
-    start: int
-    end: int
-    position: int
 
 
 class Spread:

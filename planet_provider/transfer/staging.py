@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from io import FileIO
 
 from planet_provider.transfer.digests import READ_BYTES
+from planet_provider.transfer.disk import Place
 
 #: Pieces that one system call takes; POSIX's limit is 1024 on Linux, 16 at the least.
 _PIECES = 256
@@ -18,20 +19,25 @@ class FileStaging:
     They are written through at once, in as few system calls as pieces allow: what a killed task had written
     is there for its next try.
 
+    What the disk refuses is a :class:`~planet_provider.exceptions.StorageError`.
+
     :param file: Open for reading and writing, empty or with the file's beginning; unbuffered.
+    :param place: How errors name it.
     :ivar position: Bytes held.
     :ivar validator: Strong ETag of the source that the bytes came from, if it gave one.
     """
 
-    def __init__(self, file: FileIO) -> None:
+    def __init__(self, file: FileIO, place: Place) -> None:
         self._file = file
+        self._place = place
         self.position = 0
         self.validator: str | None = None
 
     def replay(self) -> Iterator[bytes]:
         """Yield the bytes held."""
-        self._file.seek(0)
-        while chunk := self._file.read(READ_BYTES):
+        with self._place.errors():
+            self._file.seek(0)
+        while chunk := self._read():
             yield chunk
 
     def remember(self, validator: str | None) -> None:
@@ -40,8 +46,11 @@ class FileStaging:
 
     def write(self, *chunks: bytes | memoryview) -> None:
         """Append bytes."""
-        for start in range(0, len(chunks), _PIECES):
-            self._append(chunks[start : start + _PIECES])
+        try:
+            for start in range(0, len(chunks), _PIECES):
+                self._append(chunks[start : start + _PIECES])
+        except OSError as error:
+            raise self._place.error(error, self.position) from error
 
     def write_ahead(self, offset: int, chunk: bytes | memoryview) -> None:
         """Write bytes beyond the position, while there is a gap before them. Several threads may.
@@ -49,27 +58,39 @@ class FileStaging:
         Before the first, and from time to time as the gap closes, :meth:`checkpoint` has to be called; at the
         end :meth:`settle`.
         """
-        while chunk:
-            written = os.pwrite(self._file.fileno(), chunk, offset)
-            offset, chunk = offset + written, memoryview(chunk)[written:]
+        try:
+            while chunk:
+                written = os.pwrite(self._file.fileno(), chunk, offset)
+                offset, chunk = offset + written, memoryview(chunk)[written:]
+        except OSError as error:
+            raise self._place.error(error, self.position) from error
 
     def read_ahead(self, offset: int, count: int) -> bytes:
         """Return bytes that were written ahead, at most so many."""
-        return os.pread(self._file.fileno(), count, offset)
+        try:
+            return os.pread(self._file.fileno(), count, offset)
+        except OSError as error:
+            raise self._place.error(error) from error
 
     def checkpoint(self, position: int) -> None:
         """Note that up to a position there is no gap, so that a killed task's next try knows it."""
 
     def settle(self, position: int) -> None:
         """Keep what lies before a position, where there is no gap, and drop what lies behind it."""
-        self._file.truncate(position)
+        with self._place.errors():
+            self._file.truncate(position)
         self.position = position
 
     def reset(self) -> None:
         """Drop all bytes and the ETag."""
-        self._file.truncate(0)
+        with self._place.errors():
+            self._file.truncate(0)
         self.position = 0
         self.validator = None
+
+    def _read(self) -> bytes:
+        with self._place.errors():
+            return self._file.read(READ_BYTES)
 
     def _append(self, chunks: Sequence[bytes | memoryview]) -> None:
         pieces = [memoryview(chunk) for chunk in chunks]

@@ -84,6 +84,10 @@ class Store(Protocol):
         """Begin a file, or go on with what an earlier, broken transfer of the same content left."""
         ...
 
+    def settled(self, name: str) -> None:
+        """Drop what a broken transfer left of a file that is in place and needs no other."""
+        ...
+
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
         ...

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from planet_provider.client import checks
-from planet_provider.exceptions import ChecksumError, InvalidInputError, TransferError
+from planet_provider.exceptions import ChecksumError, InvalidInputError, StorageError, TransferError
 from planet_provider.transfer.bucket import BucketStore
 from planet_provider.transfer.crew import DEFAULT_CONCURRENCY
 from planet_provider.transfer.destination import Destination, is_local, local_path, open_store
@@ -28,6 +29,7 @@ from planet_provider.transfer.digests import (
     hash_stream,
     is_digest,
 )
+from planet_provider.transfer.disk import reason_of
 from planet_provider.transfer.local import LocalStore
 from planet_provider.transfer.manifest import (
     MANIFEST,
@@ -58,6 +60,9 @@ Problem = Mapping[str, Any]
 OnUnexpected = Literal["fail", "warn", "ignore"]
 ON_UNEXPECTED: tuple[OnUnexpected, ...] = ("fail", "warn", "ignore")
 
+#: The kind of problem that a file is whose bytes can't be had; what the system said is in ``got``.
+UNREADABLE = "unreadable"
+
 #: Problems that an error's message names; the rest are in its ``problems``.
 _SHOWN_PROBLEMS = 20
 
@@ -86,7 +91,7 @@ def verify(
     :param progress: Called at intervals, and at the end.
     :param progress_interval: Seconds between two such calls.
     :return: What agrees.
-    :raises ChecksumError: Files are missing, short, altered or unexpected; *every* one is listed in
+    :raises ChecksumError: Files are missing, short, altered, unreadable or unexpected; *every* one is listed in
         ``problems``.
     :raises TransferError: There is no manifest.
     """
@@ -131,7 +136,7 @@ def verify(
 def mend(
     session: PlanetSession,
     path: Destination,
-    error: ChecksumError,
+    error: TransferError,
     *,
     checksum: Checksum = "sha256",
     max_concurrency: int = DEFAULT_CONCURRENCY,
@@ -139,31 +144,57 @@ def mend(
 ) -> tuple[str, ...]:
     """Fetch an order's bad files again, and those alone, and compare them anew.
 
+    Meanwhile there is no manifest, because the order is not whole. Where an earlier call was broken off, its files
+    are those of ``planet-transfer.json``: what is missing of them, or bad, is fetched.
+
     :param session: Session of the account that placed the order.
     :param path: As for :func:`verify`.
     :param error: What :func:`verify` said.
-    :return: The files that were fetched again; they agree now.
+    :return: The files that were bad; they agree now.
     :raises ChecksumError: They are wrong still; or there are but unexpected files, which nothing deletes.
-    :raises TransferError: Beside the manifest is no ``planet-transfer.json``, so the order is not known.
+    :raises TransferError: There is no ``planet-transfer.json``, so the order is not known; or the error is one
+        that fetching files can't mend.
     """
-    bad = tuple(str(one["path"]) for one in error.problems if one["problem"] != "unexpected")
+    folder = open_store(_folder_of(path), "path")
+    bad = bad_files(folder, error)
+    order_id = recorded_order(read(folder, TRANSFER_RECORD, MAX_MANIFEST_BYTES))
     if not bad:
         raise error
-    folder = open_store(_folder_of(path), "path")
-    order_id = recorded_order(read(folder, TRANSFER_RECORD, MAX_MANIFEST_BYTES))
     if order_id is None:
         raise TransferError(
             f"There is no {TRANSFER_RECORD} in {folder.uri()} that names the order, so its {len(bad)} bad files "
             f"can't be fetched again: {_some(bad)}. Download the order again.",
             file=bad[0],
         ) from error
+    broken_off = not isinstance(error, ChecksumError)
     log.warning(
-        "%s: fetching %d bad files of order %s again: %s.", folder.uri(), len(bad), order_id, _some(bad)
+        "%s: fetching %s of order %s again: %s.",
+        *(folder.uri(), "what is bad" if broken_off else f"{len(bad)} bad files", order_id, _some(bad)),
     )
     threads = checks.whole_number(max_concurrency, "max_concurrency")
-    fetch_again(session, order_id, folder, bad, checksum=checksum, max_concurrency=threads, progress=progress)
+    transfer = fetch_again(
+        session, order_id, folder, bad, checksum=checksum, max_concurrency=threads, progress=progress
+    )
+    if broken_off:
+        bad = tuple(file.name for file in (*transfer.files, *transfer.unpacked) if file.downloaded)
     verify(folder, checksum=checksum, max_concurrency=threads, on_unexpected="ignore", only=bad)
     return bad
+
+
+def bad_files(folder: Store, error: TransferError) -> tuple[str, ...]:
+    """Return the files that may be bad by what :func:`verify` said: what :func:`mend` would look after.
+
+    :param folder: The order's.
+    :return: None, where fetching files doesn't help.
+    """
+    if isinstance(error, ChecksumError):
+        return tuple(str(one["path"]) for one in error.problems if one["problem"] != "unexpected")
+    if error.file != MANIFEST or folder.size(MANIFEST) is not None:
+        return ()
+    record = read(folder, TRANSFER_RECORD, MAX_MANIFEST_BYTES)
+    if recorded_order(record) is None:
+        return ()
+    return (*recorded_files(record), *recorded_files(record, "unpacked"))
 
 
 def verify_file(path: Any, expected: str, checksum: Checksum = "sha256") -> int:
@@ -173,7 +204,7 @@ def verify_file(path: Any, expected: str, checksum: Checksum = "sha256") -> int:
     :param expected: The digest, in hexadecimal.
     :param checksum: Which digest it is.
     :return: Bytes of the file.
-    :raises ChecksumError: The file is missing, or differs.
+    :raises ChecksumError: The file is missing, can't be read, or differs.
     """
     checksum = check_checksum(checksum)
     wanted = expected.strip().lower() if isinstance(expected, str) else expected
@@ -185,6 +216,8 @@ def verify_file(path: Any, expected: str, checksum: Checksum = "sha256") -> int:
             size, digest = hash_stream(stream, checksum)
     except FileNotFoundError:
         raise _error(name, [_problem(name, "missing", wanted, None)], 1) from None
+    except (OSError, StorageError) as error:
+        raise _error(name, [_problem(name, UNREADABLE, wanted, reason_of(error))], 1) from error
     if digest != wanted:
         raise _error(name, [_problem(name, checksum, wanted, digest)], 1)
     return size
@@ -209,6 +242,13 @@ class _Comparison:
             compared = self._compare(entry)
         except FileNotFoundError:
             compared = _Compared(entry.path, "", problem=_missing(entry))
+        except (OSError, TransferError) as error:
+            # One of many: the others are to be told too.
+            compared = _Compared(
+                entry.path,
+                "",
+                problem=_problem(entry.path, UNREADABLE, entry.expected.size, reason_of(error)),
+            )
         self.watch.file_done()
         return compared
 
@@ -323,10 +363,15 @@ def _error(where: str, problems: Sequence[Problem], total: int) -> ChecksumError
 
 
 def _count(problems: Sequence[Problem], total: int) -> str:
-    unexpected = sum(problem["problem"] == "unexpected" for problem in problems)
-    bad = len(problems) - unexpected
-    counts = [f"{bad} of {total} files are missing, short or altered"] if bad else []
-    return " and ".join([*counts, *([f"{unexpected} files are unexpected"] if unexpected else [])])
+    kinds = Counter(problem["problem"] for problem in problems)
+    unexpected, unreadable = kinds["unexpected"], kinds[UNREADABLE]
+    bad = len(problems) - unexpected - unreadable
+    counts = {
+        f"{bad} of {total} files are missing, short or altered": bad,
+        f"{unreadable} of {total} files can't be read": unreadable,
+        f"{unexpected} files are unexpected": unexpected,
+    }
+    return " and ".join(text for text, count in counts.items() if count)
 
 
 def _some(names: Sequence[str]) -> str:
@@ -338,4 +383,6 @@ def _some(names: Sequence[str]) -> str:
 def _line(problem: Problem) -> str:
     if problem["problem"] in {"missing", "unexpected"}:
         return f"{problem['path']} is {problem['problem']}"
+    if problem["problem"] == UNREADABLE:
+        return f"{problem['path']} is {UNREADABLE}: {problem['got']}"
     return f"{problem['path']}: {problem['problem']} is {problem['got']}, not {problem['expected']}"

@@ -109,6 +109,16 @@ def test_an_asset_that_is_there_and_agrees_is_not_fetched_again(asset: Asset) ->
     assert asset.download(overwrite=True).downloaded
 
 
+def test_another_file_of_its_name_is_not_replaced_in_silence(
+    asset: Asset, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = asset.download()
+    assert "is not what Planet has now" not in caplog.text
+    Path(first.path).write_bytes(b"somebody else's")
+    assert asset.download().downloaded
+    assert f"{first.path} is there and is not what Planet has now; it is replaced" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["../../evil.tif", "a/b.tif", "/etc/evil.tif", "..", ""])
 def test_an_unsafe_name_of_the_storage_is_not_used(asset: Asset, name: str) -> None:
     content = b"TIFF" * 100

@@ -15,7 +15,7 @@ import pytest
 from transfer_support import HASTY, QUICK, order_id, session, storage_requests
 
 from planet_provider.client.session import PlanetSession
-from planet_provider.exceptions import ChecksumError, IncompleteTransferError
+from planet_provider.exceptions import ChecksumError, IncompleteTransferError, StorageError
 from planet_provider.sandbox import Fault, Sandbox
 from planet_provider.transfer import download_order, verify, verify_file
 
@@ -217,7 +217,7 @@ def test_a_bucket_that_is_not_there_is_an_error_and_is_not_made(
     session: PlanetSession, order_id: str, fs: Any
 ) -> None:
     missing = StoragePath(fs=fs, path=f"missing-{uuid.uuid4().hex}/prefix")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(StorageError, match=r"bucket does not exist.*It is not there"):
         download_order(session, order_id, missing)
     assert not fs.exists(missing.path.partition("/")[0])
 

@@ -52,6 +52,8 @@ def arguments(kind: type[PlanetError]) -> tuple[tuple[object, ...], dict[str, ob
         "item_id": "20220125_075509_67_1061",
         "asset_type": "basic_udm2",
         "file": "PSScene/a.tif",
+        "folder": "/data/orders",
+        "reason": "No space left on device",
         "problems": [{"path": "a.tif", "problem": "missing", "expected": 1, "got": None}],
     }
     positional, keyword = [], {}

@@ -12,12 +12,17 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_support import FakeTaskInstance, Runner, Scenes
 
 from planet_provider.client.order_delivery import zip_archive
-from planet_provider.exceptions import ChecksumError, InvalidInputError, TransferError
+from planet_provider.exceptions import (
+    ChecksumError,
+    InvalidInputError,
+    LinkExpiredError,
+    TransferError,
+)
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.hooks.storage import store_at
 from planet_provider.operators.checksum import PlanetValidateChecksumOperator
 from planet_provider.operators.orders import PlanetDownloadOrderOperator
-from planet_provider.sandbox import Sandbox
+from planet_provider.sandbox import Fault, Sandbox
 from planet_provider.transfer.store import Store, read, write
 
 
@@ -89,6 +94,35 @@ def test_bad_files_and_those_alone_are_fetched_again(
     before = len(stored(planet))
     again = runner.run(validate(directory, on_mismatch="redownload"))
     assert (again["redownloaded"], len(stored(planet))) == ([], before)
+
+
+def test_a_retry_mends_what_the_first_try_could_not(
+    planet: Sandbox, runner: Runner, ti: FakeTaskInstance, order_id: str, destination: str
+) -> None:
+    directory = runner.run(download(order_id, destination), ti)["directory"]
+    folder, bad = store_at(directory, "path"), names(ti, directory)[:3]
+    spoil(folder, bad)
+    planet.faults.add(Fault(kind="status", origin="storage", path=bad[0], status=404, times=None))
+    for _ in range(2):
+        with pytest.raises(LinkExpiredError):
+            runner.run(validate(directory, on_mismatch="redownload"))
+        assert folder.size("manifest.json") is None, "where it is, the order is whole"
+    with pytest.raises(TransferError, match=r"no manifest\.json"):
+        runner.run(validate(directory))
+    planet.faults.clear()
+    result = runner.run(validate(directory, on_mismatch="redownload", on_unexpected="fail"))
+    assert bad[0] in result["redownloaded"]
+    assert set(result["redownloaded"]) <= set(bad)
+    assert result["validated"] == len(ti.xcoms["files"])
+    assert runner.run(validate(directory))["redownloaded"] == []
+
+
+def test_a_folder_that_is_no_orders_is_not_mended(runner: Runner, tmp_path: Path) -> None:
+    for record in (None, "{}"):
+        if record is not None:
+            (tmp_path / "planet-transfer.json").write_text(record)
+        with pytest.raises(TransferError, match=r"no manifest\.json"):
+            runner.run(validate(str(tmp_path), on_mismatch="redownload"))
 
 
 def test_globs_hold_when_files_are_fetched_again(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from planet_provider.exceptions import UnsafePathError
+from planet_provider.exceptions import StorageError, UnsafePathError
 from planet_provider.transfer.digests import Expected
 from planet_provider.transfer.local import LocalStore
 from planet_provider.transfer.store import read, write
@@ -180,7 +180,7 @@ def test_a_part_that_is_a_link_is_not_followed(store: LocalStore, tmp_path: Path
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
     (store.root / "a.tif.part").symlink_to(victim)
-    with pytest.raises(OSError):  # noqa: PT011 - ELOOP has no class of its own
+    with pytest.raises(StorageError, match="A symbolic link stands there: remove it"):
         store.stage("a.tif", EXPECTED)
     assert victim.read_bytes() == b"mine"
 

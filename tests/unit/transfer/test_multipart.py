@@ -96,7 +96,7 @@ def test_only_so_many_files_go_in_parts_at_once_and_small_ones_do_not_wait() -> 
         thread.start()
         with memory.file(PART_BYTES):
             assert not entered.wait(0.05)
-    assert entered.wait(10)
+    assert entered.wait(120)
     thread.join()
 
 

@@ -14,7 +14,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-from planet_provider.exceptions import IncompleteTransferError, InvalidInputError
+from planet_provider.exceptions import IncompleteTransferError, InvalidInputError, StorageError
 from planet_provider.transfer.destination import open_store
 from planet_provider.transfer.digests import Expected
 from planet_provider.transfer.local import LocalStore
@@ -91,7 +91,7 @@ def test_nothing_appears_of_a_broken_file(store: ObjectStore, fs: RecordingFileS
 
 def test_a_put_that_fails_leaves_nothing(store: ObjectStore, fs: RecordingFileSystem, spool: Path) -> None:
     fs.fail_after = 3
-    with pytest.raises(OSError, match="connection lost"):
+    with pytest.raises(StorageError, match="connection lost"):
         write(store, "a.tif", b"abcdef")
     assert store.size("a.tif") is None
     assert list(spool.iterdir()) == []

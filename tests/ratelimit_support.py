@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from planet_provider.client.ratelimit import RateLimiter
+from planet_provider.client.ratelimit import RateLimiter, RateStore, Reservation
+from planet_provider.client.ratelimit.limiter import EARLY_SECONDS
 
 RATE_CLASS = "orders.create"
 CREDENTIAL = "PLAK-not-a-real-key"
@@ -43,13 +44,58 @@ class Clock:
         self.seconds += seconds
 
 
-def take(limiter: RateLimiter, rate_class: str = RATE_CLASS) -> float:
-    """Wait for a slot and return when it was due."""
+class Watch:
+    """The real clock; it knows what it said last, which is what a store reckoned with.
+
+    So a slot is due when the store says, even where the process is stopped before it can look itself.
+    """
+
+    def __init__(self) -> None:
+        self.said = time.monotonic()
+
+    def __call__(self) -> float:
+        self.said = time.monotonic()
+        return self.said
+
+
+def take(limiter: RateLimiter, rate_class: str = RATE_CLASS, watch: Watch | None = None) -> float:
+    """Wait for a slot and return when it was due.
+
+    :param watch: The clock of the limiter's store, where that is a folder.
+    """
     due = None
     for seconds in limiter.waits(rate_class):
-        due = time.monotonic() + seconds
+        due = (time.monotonic() if watch is None else watch.said) + seconds
         time.sleep(seconds)
-    return time.monotonic() if due is None else due
+    if due is None:
+        due = time.monotonic() if watch is None else watch.said
+    return due
+
+
+class Slotted:
+    """A store that knows its latest slot: where that lies on the line is no matter of who was stopped when.
+
+    :param store: Gives the slots.
+    """
+
+    may_block = True
+
+    def __init__(self, store: RateStore) -> None:
+        self._store = store
+        self.until, self.hold = store.until, store.hold
+        self._latest: tuple[str, Reservation] | None = None
+
+    def reserve(self, key: str, interval: float, max_wait: float) -> Reservation:
+        reservation = self._store.reserve(key, interval, max_wait)
+        self._latest = key, reservation
+        return reservation
+
+    def reached(self) -> float:
+        """Return the slot of a caller that was let through, which the line must have come to."""
+        assert self._latest is not None
+        left = self.until(*self._latest)
+        assert left is not None and left <= EARLY_SECONDS, left  # noqa: PT018
+        return self._latest[1].slot
 
 
 def densest(times: Sequence[float], window: float = 0.95) -> int:
@@ -94,7 +140,7 @@ def processes(count: int, work: Callable[[int], None]) -> Iterator[list[multipro
     try:
         yield running  # type: ignore[misc]
         for process in running:
-            process.join(60)
+            process.join(200)
         exit_codes = [process.exitcode for process in running]
         assert exit_codes == [0] * count
     finally:
@@ -103,8 +149,10 @@ def processes(count: int, work: Callable[[int], None]) -> Iterator[list[multipro
                 os.kill(process.pid or 0, 9)
 
 
-def take_for(limiter: RateLimiter, seconds: float, record: Record, caller: int) -> None:
+def take_for(
+    limiter: RateLimiter, seconds: float, record: Record, caller: int, watch: Watch | None = None
+) -> None:
     """Take slots one after the other for some time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        record.add(take(limiter), caller)
+        record.add(take(limiter, watch=watch), caller)

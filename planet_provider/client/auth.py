@@ -26,51 +26,99 @@ API_KEY_VARIABLE = "PL_API_KEY"
 _UNAUTHORIZED = 401
 
 
-class ApiKeyAuth(httpx.Auth):
-    """Put an API key on requests to the API's own origin, and on no others.
+class TokenRenewedError(Exception):
+    """A request was refused with 401, and there is another token now: worth sending it again, in another slot."""
+
+
+class PlanetAuth(httpx.Auth):
+    """Put a credential on requests to the API's own origin, and on no others.
+
+    :param base_url: The API's base URL.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        self._origin = origin(base_url)
+
+    def ready(self) -> None:
+        """Have what the next request needs, before it takes a slot of the rate limit.
+
+        :raises AuthenticationError: The credentials are refused.
+        :raises TokenUnavailableError: A token can't be had now.
+        """
+
+    async def aready(self) -> None:
+        """Do what :meth:`ready` does, without blocking the event loop."""
+
+    def again(self) -> PlanetAuth:
+        """Return the same for a request that is sent again, for which 401 is an answer as good as any."""
+        return self
+
+    def _at_home(self, request: httpx.Request) -> bool:
+        return origin(str(request.url)) == self._origin
+
+
+class ApiKeyAuth(PlanetAuth):
+    """Put an API key on requests.
 
     :param api_key: Planet API key.
     :param base_url: The API's base URL.
     """
 
     def __init__(self, api_key: str, base_url: str) -> None:
+        super().__init__(base_url)
         self._header = f"api-key {api_key}"
-        self._origin = origin(base_url)
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Add the ``Authorization`` header where the request stays at home."""
-        if origin(str(request.url)) == self._origin:
+        if self._at_home(request):
             request.headers["Authorization"] = self._header
         yield request
 
 
-class SharedTokenAuth(httpx.Auth):
-    """Put a token that the process shares on requests to the API's own origin, and on no others.
+class SharedTokenAuth(PlanetAuth):
+    """Put a token that the process shares on requests.
 
-    A request that is answered 401 is sent once more, where another token can be had.
+    After a 401 another token is asked for, once. Sending the request again is the session's: it takes a slot.
 
     :param token: Where the token comes from.
     :param scheme: What stands before it in the ``Authorization`` header.
     :param base_url: The API's base URL.
+    :param renews: Whether a 401 has another token asked for.
     """
 
-    def __init__(self, token: SharedToken, scheme: str, base_url: str) -> None:
+    def __init__(self, token: SharedToken, scheme: str, base_url: str, *, renews: bool = True) -> None:
+        super().__init__(base_url)
         self._token = token
         self._scheme = scheme
-        self._origin = origin(base_url)
+        self._base_url = base_url
+        self._renews = renews
+
+    def ready(self) -> None:
+        """Have a token."""
+        self._token.get()
+
+    async def aready(self) -> None:
+        """Have a token, without blocking the event loop."""
+        await self._token.aget()
+
+    def again(self) -> PlanetAuth:
+        """Return one that takes 401 as it is."""
+        return SharedTokenAuth(self._token, self._scheme, self._base_url, renews=False)
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Send with a token; after a 401 with another."""
+        """Send with a token.
+
+        :raises TokenRenewedError: It was refused, and there is another.
+        """
         if not self._at_home(request):
             yield request
             return
         token = self._token.get().value
         response = yield self._signed(request, token)
-        if response.status_code == _UNAUTHORIZED:
+        if response.status_code == _UNAUTHORIZED and self._renews:
             response.read()  # gives its connection back to others before the wait
-            another = self._token.get(refused=token).value
-            if another != token:
-                yield self._signed(request, another)
+            if self._token.get(refused=token).value != token:
+                raise TokenRenewedError
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Do the same without blocking the event loop."""
@@ -79,21 +127,17 @@ class SharedTokenAuth(httpx.Auth):
             return
         token = (await self._token.aget()).value
         response = yield self._signed(request, token)
-        if response.status_code == _UNAUTHORIZED:
+        if response.status_code == _UNAUTHORIZED and self._renews:
             await response.aread()
-            another = (await self._token.aget(refused=token)).value
-            if another != token:
-                yield self._signed(request, another)
-
-    def _at_home(self, request: httpx.Request) -> bool:
-        return origin(str(request.url)) == self._origin
+            if (await self._token.aget(refused=token)).value != token:
+                raise TokenRenewedError
 
     def _signed(self, request: httpx.Request, token: str) -> httpx.Request:
         request.headers["Authorization"] = f"{self._scheme} {token}"
         return request
 
 
-def auth_of(config: PlanetConfig, tls: ssl.SSLContext | None = None) -> httpx.Auth:
+def auth_of(config: PlanetConfig, tls: ssl.SSLContext | None = None) -> PlanetAuth:
     """Return how a configuration authenticates. Nothing is sent before the first request.
 
     :param tls: Certificates to trust when a token is fetched; by default as httpx does.

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from urllib.parse import SplitResult, urlsplit
 
-from planet_provider.client.credentials import LOGIN_PATH, Login, OAuthClient, check_secret_url
+from planet_provider.client.checks import MAX_ORDER_ITEMS
+from planet_provider.client.credentials import (
+    LOGIN_PATH,
+    Login,
+    OAuthClient,
+    check_secret_url,
+    fits_header,
+    is_loopback,
+)
+from planet_provider.client.geometry import MAX_VERTICES
 from planet_provider.client.ratelimit import Fallback, account_of, check_store_url
 from planet_provider.client.redact import redact_url
 from planet_provider.exceptions import ConfigurationError, CredentialsError
+
+log = logging.getLogger(__name__)
 
 DEFAULT_BASE_URL = "https://api.planet.com"
 
@@ -51,16 +64,21 @@ class PlanetConfig:
         ``file:///path``: every process of this machine; ``redis://``, ``rediss://`` or
         ``redis+sentinel://host,host/service``: all machines (extra ``[redis]``).
     :param rate_limit_fallback: What to do while that store can't be used: a share of the rates (above 0, up
-        to 1) for this machine, or, where a folder fails, for each process; or ``"fail"``.
-    :param max_queue_seconds: Longest wait for a slot of the rate limit, in seconds; beyond it
+        to 1) for this machine, kept in its folder for temporary files; or ``"fail"``.
+    :param max_queue_seconds: Longest wait of a request for a slot of the rate limit and for others to end, in
+        seconds; beyond it
         :class:`~planet_provider.exceptions.RateLimitQueueError`.
     :param timeout: Seconds to wait for a connection, or between two reads. Orders can take seconds to be
         accepted; the official SDK waits 30 s.
-    :param max_connections: Connections at once, per session; for 16 downloads and as many to the API.
+    :param max_connections: Requests under way at once, per process and account, until their bodies are read or
+        closed: 16 downloads and as many other requests. Others wait, before they take a slot of the rate limit.
     :param max_attempts: How often a request is sent at most.
     :param max_retry_seconds: Seconds from a request's first attempt after which it is not sent again.
     :param backoff_seconds: First step of the exponential back-off between attempts, in seconds; doubled
         each time, with full jitter, up to 64 s (the official SDK's bound).
+    :param max_order_items: Items that Planet takes in an order of this account; what it documents for all.
+    :param max_vertices: Vertices that Planet takes in a geometry of this account, closing ones included;
+        what it documents for all.
     """
 
     api_key: str = field(default="", repr=False)
@@ -76,6 +94,8 @@ class PlanetConfig:
     max_attempts: int = 6
     max_retry_seconds: float = 300.0
     backoff_seconds: float = 1.0
+    max_order_items: int = MAX_ORDER_ITEMS
+    max_vertices: int = MAX_VERTICES
 
     @property
     def account(self) -> str:
@@ -101,13 +121,14 @@ class PlanetConfig:
             check_secret_url("host", f"{self.base_url}{LOGIN_PATH}")
         for name in ("timeout", "max_queue_seconds", "max_retry_seconds", "backoff_seconds"):
             _require_positive(name, getattr(self, name))
-        for name in ("max_connections", "max_attempts"):
+        for name in ("max_connections", "max_attempts", "max_order_items", "max_vertices"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigurationError(f"{name}={value!r}: must be a whole number of at least 1.")
         object.__setattr__(self, "rate_limits", _rates(self.rate_limits))
         check_store_url(self.rate_limit_store)
         _check_fallback(self.rate_limit_fallback)
+        _warn_of_plain_http(self.base_url)
 
     def _check_credential(self) -> None:
         if self.oauth is not None or self.login is not None:
@@ -120,6 +141,11 @@ class PlanetConfig:
             raise CredentialsError(
                 "The Planet API key is empty or has blanks around it: set the connection's password, "
                 "PL_API_KEY, or ~/.planet.json."
+            )
+        if not fits_header(self.api_key):
+            raise CredentialsError(
+                "The Planet API key holds characters that no key has: blanks, line breaks, control characters "
+                "or others than ASCII. Copy it again."
             )
 
 
@@ -153,6 +179,13 @@ def _base_url(value: str) -> str:
             "credentials belong into the connection's login and password."
         )
     return value.rstrip("/")
+
+
+@lru_cache(maxsize=16)  # each warning once a process
+def _warn_of_plain_http(base_url: str) -> None:
+    parts = urlsplit(base_url)
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        log.warning("%s is no https: the credential goes over the network in clear.", redact_url(base_url))
 
 
 def _split(value: object) -> SplitResult | None:

@@ -73,6 +73,14 @@ def check_secret_url(name: str, url: object) -> None:
         )
 
 
+def fits_header(value: str) -> bool:
+    """Whether a key or token can stand in a header: visible ASCII characters, at least one, and no blanks.
+
+    What can't, httpx's own errors and logs would show.
+    """
+    return bool(value) and value.isascii() and value.isprintable() and " " not in value
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host's name or address is this machine's own."""
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,16 @@ from contextlib import contextmanager
 #: Seconds between two tries for a lock: a critical section takes microseconds, an order seconds.
 _FIRST_PAUSE = 50e-6
 _LONGEST_PAUSE = 0.05
+
+
+def check_own_folder(path: str) -> None:
+    """Refuse a folder that somebody else has made or may write to; for one whose name can be guessed.
+
+    :raises OSError: It is one, or it is none.
+    """
+    about = os.lstat(path)
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid() or about.st_mode & 0o022:
+        raise PermissionError(f"{path} is no folder of this user's that nobody else may write to")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from planet_provider.client.flock import locked_file
+from planet_provider.client.flock import check_own_folder, locked_file
 from planet_provider.client.ratelimit.open import Fallback, check_store_url, local_directory, store_directory
 from planet_provider.client.redis_url import redis_client, redis_label
 from planet_provider.exceptions import LockTimeoutError, RateLimitStoreError
@@ -73,7 +73,7 @@ def open_locks(url: str, fallback: Fallback) -> Locks:
         return _memory
     if scheme == "file":
         return FileLocks(store_directory(url))
-    local = None if fallback == "fail" else FileLocks(local_directory())
+    local = None if fallback == "fail" else FileLocks(local_directory(), private=True)
     return RedisLocks(redis_client(url), redis_label(url), local)
 
 
@@ -118,10 +118,12 @@ class FileLocks:
     """Locks between the processes of one machine.
 
     :param directory: Folder for the files; made if missing (0700). A file goes with its lock.
+    :param private: Refuse a folder that others may have made, or may write to.
     """
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, *, private: bool = False) -> None:
         self._directory = directory
+        self._private = private
 
     @contextmanager
     def hold(self, name: str, timeout: float) -> Iterator[HeldLock]:
@@ -129,6 +131,8 @@ class FileLocks:
         path = f"{self._directory}/lock-{_digest(name)}"
         try:
             Path(self._directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self._private:
+                check_own_folder(self._directory)
             lock = locked_file(path, timeout)
             lock.__enter__()
         except TimeoutError as error:

@@ -9,57 +9,31 @@ from __future__ import annotations
 
 import ssl
 import threading
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, Protocol, cast
+from collections.abc import Iterable
+from typing import Any, cast
 
 import httpcore
 import httpx
 
+from planet_provider.client import interrupt
+from planet_provider.client.interrupt import LOOK_SECONDS, interrupted_by, pause
+
+__all__ = [
+    "LOOK_SECONDS",
+    "Backend",
+    "Stream",
+    "interrupted_by",
+    "pause",
+    "read_body",
+    "stream_of",
+    "use_large_reads",
+]
+
 #: Bytes of one read: with more, the memory falls out of the processor's cache before it is used.
 READ_BYTES = 256 << 10
 
-#: Seconds after which a thread that waits for bytes looks whether it is to stop.
-LOOK_SECONDS = 0.25
-
 #: Reads that ask for less than this are not for bodies.
 _SMALL_READ = 32 << 10
-
-
-class Interrupt(Protocol):
-    """What may stop a thread that waits."""
-
-    def check(self) -> None:
-        """Return if the thread goes on, else raise."""
-        ...
-
-    def pause(self, seconds: float) -> None:
-        """Wait, or raise as soon as the thread is to stop."""
-        ...
-
-
-_interrupt: ContextVar[Interrupt | None] = ContextVar("planet_interrupt", default=None)
-
-
-@contextmanager
-def interrupted_by(interrupt: Interrupt) -> Iterator[None]:
-    """Have everything that waits in the block, in this thread, be stopped by an interrupt."""
-    token = _interrupt.set(interrupt)
-    try:
-        yield
-    finally:
-        _interrupt.reset(token)
-
-
-def pause(seconds: float) -> None:
-    """Sleep, unless an interrupt ends it."""
-    interrupt = _interrupt.get()
-    if interrupt is None:
-        time.sleep(seconds)
-    else:
-        interrupt.pause(seconds)
 
 
 class _Buffers(threading.local):
@@ -110,9 +84,7 @@ class Stream(httpcore.NetworkStream):
                 return self._receive(buffer)
             except TimeoutError as error:
                 waited += step
-                interrupt = _interrupt.get()
-                if interrupt is not None:
-                    interrupt.check()
+                interrupt.check()
                 if timeout is not None and waited >= timeout:
                     raise httpcore.ReadTimeout(f"no byte came for {timeout:g} s") from error
             except OSError as error:

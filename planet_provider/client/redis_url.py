@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from planet_provider.exceptions import ConfigurationError
 
@@ -19,25 +19,47 @@ _SENTINEL_PORT = 26379
 
 
 def redis_label(url: str) -> str:
-    """Return a URL without its credentials and options."""
+    """Return a URL that was checked, without its credentials and options."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def redis_secrets(url: str) -> list[str]:
+    """Return the passwords in a URL that was checked, as they are written there and as they are meant."""
+    parts = urlsplit(url)
+    written = [parts.netloc.rpartition("@")[0].partition(":")[2]]
+    meant = [unquote(written[0])]
+    meant += [value for name, value in parse_qsl(parts.query) if name.endswith("password")]
+    return [secret for secret in dict.fromkeys(written + meant) if secret]
 
 
 def check_redis_url(url: str) -> None:
     """Refuse a URL that can't be used.
 
-    :raises ConfigurationError: What is wrong with it, without its password.
+    :raises ConfigurationError: What is wrong with it. Where it can't be taken apart, nobody knows where its
+        password is, so nothing of it is shown.
     """
-    if urlsplit(url).scheme.endswith("+sentinel"):
+    parts = _parts(url)
+    if parts.scheme.endswith("+sentinel"):
         _sentinels(url)
         return
+    database = parts.path.strip("/")
+    if not parts.hostname or parts.port == 0 or (database and not database.isdecimal()):
+        raise _invalid(url, "expected redis://[user:password@]host[:port][/db]")
+
+
+def _parts(url: str) -> SplitResult:
+    """Take a URL apart."""
     try:
-        valid = bool(urlsplit(url).hostname) and urlsplit(url).port != 0
+        parts = urlsplit(url)
+        if not parts.scheme.endswith("+sentinel"):
+            parts.port  # noqa: B018 - reading it checks it
+        parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError:
-        valid = False
-    if not valid:
-        raise _invalid(url, "it names no host, or no valid port")
+        raise _invalid(url, "it can't be taken apart, or has no valid port") from None
+    if parts.fragment or "@" in parts.path:
+        raise _invalid(url, "it can't be taken apart")
+    return parts
 
 
 def redis_client(url: str) -> Redis:
@@ -94,7 +116,7 @@ def _master(url: str, options: dict[str, Any]) -> Redis:
 
 def _sentinels(url: str) -> tuple[list[tuple[str, int]], str, int]:
     """Read sentinels, service and database of ``redis+sentinel://[user:password@]host[:port],.../service[/db]``."""
-    parts = urlsplit(url)
+    parts = _parts(url)
     service, _, database = parts.path.strip("/").partition("/")
     hosts = []
     for entry in parts.netloc.rpartition("@")[2].split(","):
@@ -103,10 +125,14 @@ def _sentinels(url: str) -> tuple[list[tuple[str, int]], str, int]:
             hosts.append((host.hostname or "", host.port or _SENTINEL_PORT))
         except ValueError:
             hosts.append(("", 0))
-    if not service or not all(host for host, _ in hosts) or not (database or "0").isdigit():
+    if not service or not all(host for host, _ in hosts) or not (database or "0").isdecimal():
         raise _invalid(url, "expected redis+sentinel://host:26379,host:26379/service or .../service/db")
     return hosts, service, int(database or 0)
 
 
 def _invalid(url: str, reason: str) -> ConfigurationError:
-    return ConfigurationError(f"rate_limit_store={redis_label(url)!r}: {reason}.")
+    scheme = url.partition(":")[0]
+    return ConfigurationError(
+        f"rate_limit_store='{scheme}://...': {reason}. In its user and password, percent-encode what has a "
+        "meaning in a URL: / as %2F, # as %23, ? as %3F, [ as %5B, ] as %5D, @ as %40, : as %3A and % as %25."
+    )

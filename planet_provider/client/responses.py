@@ -43,7 +43,8 @@ _BY_STATUS: dict[int, type[APIError]] = {
 
 _HINTS: dict[type[APIError], str] = {
     BadRequestError: "Correct the request; sending it again as it is won't help.",
-    AuthenticationError: "Check the API key in the Airflow connection (or PL_API_KEY, or ~/.planet.json).",
+    AuthenticationError: "Check the API key in the Airflow connection (with auth=oauth or login: its login and "
+    "password), or PL_API_KEY, or ~/.planet.json.",
     PermissionDeniedError: "The account may not do this; ask your Planet administrator or account manager.",
     OverQuotaError: "The account's quota is used up; it is not retried. Ask your Planet account manager.",
     NotFoundError: "Check the id, and that the connection's account may see it.",
@@ -54,6 +55,9 @@ _HINTS: dict[type[APIError], str] = {
     ServerError: "Planet has trouble; try again later.",
 }
 
+#: Longest wait in seconds that Retry-After is believed. Then one asks again.
+MAX_RETRY_AFTER_SECONDS = 86_400.0
+
 #: Errors before a byte of the request was sent.
 _NOT_SENT = (
     httpx.ConnectError,
@@ -62,6 +66,9 @@ _NOT_SENT = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
+
+#: What tells a quota of requests from one of imagery.
+_RATE = re.compile(r"\brates?\b|\brequests?\b|\bper[ _-]?(second|minute|hour)\b|/ ?(s|sec|min|hour)\b")
 
 #: Characters of an answer's text that an error message shows.
 _SHOWN_TEXT = 300
@@ -106,7 +113,7 @@ def api_error(response: httpx.Response, label: str) -> APIError:
     """
     messages = _messages(response)
     status = response.status_code
-    kind = _kind(status, " ".join(messages))
+    kind = _kind(status, " ".join(messages), is_json=_is_json(response))
     said = "; ".join(messages) or response.reason_phrase or "no message"
     hint = _HINTS.get(kind, "This answer is not documented by Planet.")
     return kind(
@@ -124,7 +131,9 @@ def transport_error(error: httpx.HTTPError, label: str) -> TransportError:
     :param label: Method and path of the request.
     """
     sent = not isinstance(error, _NOT_SENT)
-    what = type(error).__name__ + (f": {text}" if (text := redact_text(str(error))) else "")
+    # What our own side refuses to send may be a header, which such an error shows in full.
+    text = "" if isinstance(error, httpx.LocalProtocolError) else redact_text(str(error))
+    what = type(error).__name__ + (f": {text}" if text else "")
     where = _origin(error)
     hint = (
         "Try again later; if it always takes too long, raise the connection's timeout."
@@ -135,20 +144,26 @@ def transport_error(error: httpx.HTTPError, label: str) -> TransportError:
 
 
 def retry_after(response: httpx.Response) -> float | None:
-    """Read Retry-After, in seconds or as HTTP date.
+    """Read Retry-After, in seconds or as HTTP date. A date is compared with the answer's own, if it has one.
 
-    :return: Seconds from now, at least 0; ``None`` where there is none, or it cannot be understood.
+    :return: Seconds from now, from 0 to a day; ``None`` where there is none, or it cannot be understood.
     """
     value = response.headers.get("Retry-After", "").strip()
     if re.fullmatch(r"\d+(\.\d+)?", value):
-        return float(value)
+        return min(float(value), MAX_RETRY_AFTER_SECONDS)
+    until = _http_date(value)
+    if until is None:
+        return None
+    now = _http_date(response.headers.get("Date", "")) or datetime.now(timezone.utc)
+    return min(max(0.0, (until - now).total_seconds()), MAX_RETRY_AFTER_SECONDS)
+
+
+def _http_date(value: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(value)
     except (TypeError, ValueError):
         return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=timezone.utc)
-    return max(0.0, (date - datetime.now(timezone.utc)).total_seconds())
+    return date.replace(tzinfo=timezone.utc) if date.tzinfo is None else date
 
 
 def _origin(error: httpx.HTTPError) -> str:
@@ -159,10 +174,12 @@ def _origin(error: httpx.HTTPError) -> str:
     return redact_url(str(url.copy_with(raw_path=b"/"))).rstrip("/")
 
 
-def _kind(status: int, said: str) -> type[APIError]:
+def _kind(status: int, said: str, *, is_json: bool) -> type[APIError]:
     said = said.lower()
-    # Planet has answered "over quota" with 403 and, in older days, with 429: only the message tells.
-    if status in {403, 429} and "quota" in said:
+    # Planet has answered "over quota" with 403 and, in older days, with 429: only the message tells. Gateways
+    # and proxies call a rate limit a quota, too.
+    rate_limited = status == 429 and (not is_json or _RATE.search(said))
+    if status in {403, 429} and "quota" in said and not rate_limited:
         return OverQuotaError
     if status == 409 and "concurrency limit" in said:
         return OrderConcurrencyError
@@ -171,6 +188,14 @@ def _kind(status: int, said: str) -> type[APIError]:
     if status >= 500:
         return ServerError
     return _BY_STATUS.get(status, APIError)
+
+
+def _is_json(response: httpx.Response) -> bool:
+    try:
+        json.loads(response.content)
+    except ValueError:
+        return False
+    return True
 
 
 def _messages(response: httpx.Response) -> tuple[str, ...]:

@@ -10,19 +10,22 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 import tenacity
 
 from planet_provider import __version__
-from planet_provider.client.auth import auth_of
+from planet_provider.client.auth import PlanetAuth, TokenRenewedError, auth_of
 from planet_provider.client.call import Call
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.network import pause, use_large_reads
+from planet_provider.client.gate import Permit, gate_of
+from planet_provider.client.interrupt import pause
+from planet_provider.client.network import use_large_reads
 from planet_provider.client.paging import Pages
 from planet_provider.client.ratelimit import RateLimiter, open_store
 from planet_provider.client.redact import install_log_redaction, origin, redact_url
@@ -74,6 +77,7 @@ class _Core:
             config.rate_limits,
             config.max_queue_seconds,
         )
+        self._gate = gate_of(config.account, config.max_connections)
 
     def _client_options(self) -> dict[str, Any]:
         return {
@@ -84,13 +88,13 @@ class _Core:
             "follow_redirects": False,
         }
 
-    def _request_options(self, call: Call[Any]) -> dict[str, Any]:
+    def _request_options(self, call: Call[Any], auth: PlanetAuth) -> dict[str, Any]:
         return {
             "method": call.method,
             "url": self._url(call.path),
             "params": call.params or None,
             "json": call.json,
-            "auth": self._auth,
+            "auth": auth,
         }
 
     def _url(self, path: str) -> str:
@@ -105,10 +109,44 @@ class _Core:
         return path
 
 
+@dataclass(frozen=True)
+class _Sending:
+    """What an attempt is sent with.
+
+    :param permit: Given back when its answer is closed.
+    :param auth: The credential.
+    """
+
+    permit: Permit
+    auth: PlanetAuth
+
+
+class _Counted(httpx.SyncByteStream):
+    """A body that keeps its request's permit until it is closed.
+
+    :param stream: The body.
+    :param permit: Its request's.
+    """
+
+    def __init__(self, stream: httpx.SyncByteStream, permit: Permit) -> None:
+        self._stream = stream
+        self._permit = permit
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._stream)
+
+    def close(self) -> None:
+        """Close it, and let another request go."""
+        try:
+            self._stream.close()
+        finally:
+            self._permit.release()
+
+
 class PlanetSession(_Core):
     """Send calls from a task. Close it, or use it as a context manager.
 
-    Safe to share between threads, of which there should be no more than ``max_connections``.
+    Safe to share between threads: those beyond ``max_connections`` wait.
 
     :param config: Where, as whom, how fast and how patiently.
     :param limiter: Another rate limiter than the one the configuration describes.
@@ -163,7 +201,8 @@ class PlanetSession(_Core):
 
         Redirects are followed by hand, so that the credential stays on the API's origin. Connection errors,
         429 and 5xx are retried until an answer begins; what breaks while the body is read reaches the caller
-        as ``httpx.TransportError``.
+        as ``httpx.TransportError``. The answer counts as under way, and for ``max_connections``, until it is
+        closed, which its end and the block's do.
 
         :param url: A link that Planet gave, or where it led to.
         :param rate_class: ``orders.download`` or ``data.download``; ``None`` for storage, which Planet doesn't
@@ -176,7 +215,7 @@ class PlanetSession(_Core):
         url = _followed(self.config.base_url, url)
         label = f"GET {urlsplit(url).path}"
         response = self._retrying(
-            label, True, rate_class, lambda: self._open_once(url, label, dict(headers or {}))
+            label, True, rate_class, partial(self._open_once, url, label, dict(headers or {}), rate_class)
         )
         try:
             yield response
@@ -186,54 +225,97 @@ class PlanetSession(_Core):
     def _send(self, call: Call[T], before_attempt: Callable[[], None] | None = None) -> tuple[T, Any]:
         attempts = Attempts(call)
 
-        def attempt() -> tuple[T, Any]:
-            if before_attempt is not None:
-                before_attempt()
-            try:
-                return self._send_once(call)
-            except PlanetError as error:
-                return attempts.settled(error)
+        def attempt(sending: _Sending) -> tuple[T, Any]:
+            with sending.permit:
+                if before_attempt is not None:
+                    before_attempt()
+                try:
+                    return self._send_once(call, sending)
+                except PlanetError as error:
+                    return attempts.settled(error)
 
         return self._retrying(call.label, call.repeatable, call.rate_class, attempt)
 
-    def _send_once(self, call: Call[T]) -> tuple[T, Any]:
-        try:
-            response = self._http.request(**self._request_options(call))
-        except httpx.HTTPError as error:
-            raise transport_error(error, call.label) from error
-        return result(call, response)
+    def _send_once(self, call: Call[T], sending: _Sending) -> tuple[T, Any]:
+        with self._heeding(call.rate_class):
+            try:
+                response = self._http.request(**self._request_options(call, sending.auth))
+            except httpx.HTTPError as error:
+                raise transport_error(error, call.label) from error
+            return result(call, response)
 
-    def _retrying(self, label: str, repeatable: bool, rate_class: str | None, attempt: Callable[[], T]) -> T:
+    def _retrying(
+        self, label: str, repeatable: bool, rate_class: str | None, attempt: Callable[[_Sending], T]
+    ) -> T:
         queued = QueueTime()
 
         def limited() -> T:
-            if rate_class is None:
-                return attempt()
-            with queued.running():
-                self._limiter.acquire(rate_class)
-            sent = time.monotonic()
             try:
-                return attempt()
-            except RateLimitError as error:
-                self._limiter.pause(rate_class, error.retry_after, time.monotonic() - sent)
-                raise
+                return self._admitted(rate_class, queued, self._auth, attempt)
+            except TokenRenewedError:
+                return self._admitted(rate_class, queued, self._auth.again(), attempt)
 
         options = retry_options(self.config, label, queued, repeatable=repeatable)
         return tenacity.Retrying(sleep=pause, **options)(limited)
 
-    def _open_once(self, url: str, label: str, headers: dict[str, str]) -> httpx.Response:
+    def _admitted(
+        self,
+        rate_class: str | None,
+        queued: QueueTime,
+        auth: PlanetAuth,
+        attempt: Callable[[_Sending], T],
+    ) -> T:
+        """Attempt something with a permit and a slot. Only an answer that is open keeps the permit."""
+        permit = Permit(self._gate)
+        try:
+            if rate_class is None:
+                with queued.running():
+                    permit.take(self.config.max_queue_seconds, None)
+            else:
+                auth.ready()  # before standing in line: all who need a token wait for the same one
+                with queued.running():
+                    self._limiter.acquire(rate_class, partial(self._ready, permit, rate_class))
+            return attempt(_Sending(permit, auth))
+        except BaseException:
+            permit.release()
+            raise
+
+    def _ready(self, permit: Permit, rate_class: str, seconds: float) -> None:
+        permit.take(seconds, rate_class)
+        self._auth.ready()  # it may be over by now
+
+    @contextmanager
+    def _heeding(self, rate_class: str | None) -> Iterator[None]:
+        """Tell everybody of a 429 in the block."""
+        sent = time.monotonic()
+        try:
+            yield
+        except RateLimitError as error:
+            if rate_class is not None:
+                self._limiter.pause(rate_class, error.retry_after, time.monotonic() - sent)
+            raise
+
+    def _open_once(
+        self, url: str, label: str, headers: dict[str, str], rate_class: str | None, sending: _Sending
+    ) -> httpx.Response:
         for _ in range(MAX_REDIRECTS + 1):
-            response = self._open_hop(url, label, headers)
-            if not response.has_redirect_location:
-                return _checked(response, label, at_home=origin(url) == self._origin)
+            at_home = origin(url) == self._origin
+            # What storage refuses is nothing to Planet's other requests.
+            with self._heeding(rate_class if at_home else None):
+                response = self._open_hop(url, label, headers, sending.auth)
+                if not response.has_redirect_location:
+                    response = _checked(response, label, at_home=at_home)
+                    body = cast("httpx.SyncByteStream", response.stream)
+                    response.stream = _Counted(body, sending.permit)
+                    return response
             _discard(response)
             url = _followed(url, response.headers["Location"])
         raise TransferError(f"{label}: more than {MAX_REDIRECTS} redirects. {_NEW_LINK}")
 
-    def _open_hop(self, url: str, label: str, headers: dict[str, str]) -> httpx.Response:
+    def _open_hop(self, url: str, label: str, headers: dict[str, str], auth: PlanetAuth) -> httpx.Response:
         request = self._http.build_request("GET", url, headers={"Accept-Encoding": "identity", **headers})
         try:
-            return self._http.send(request, auth=self._auth, stream=True)
+            return self._http.send(request, auth=auth, stream=True)
         except httpx.HTTPError as error:
             raise transport_error(error, label) from error
 
@@ -290,18 +372,30 @@ class AsyncPlanetSession(_Core):
         return await retrying(attempt)
 
     async def _send_once(self, call: Call[T], queued: QueueTime) -> tuple[T, Any]:
-        with queued.running():
-            await self._limiter.aacquire(call.rate_class)
-        sent = time.monotonic()
         try:
-            response = await self._http.request(**self._request_options(call))
-        except httpx.HTTPError as error:
-            raise transport_error(error, call.label) from error
+            return await self._admitted(call, queued, self._auth)
+        except TokenRenewedError:
+            return await self._admitted(call, queued, self._auth.again())
+
+    async def _admitted(self, call: Call[T], queued: QueueTime, auth: PlanetAuth) -> tuple[T, Any]:
+        await auth.aready()
+        with Permit(self._gate) as permit:
+            with queued.running():
+                await self._limiter.aacquire(call.rate_class, partial(self._ready, permit, call.rate_class))
+            sent = time.monotonic()
+            try:
+                response = await self._http.request(**self._request_options(call, auth))
+            except httpx.HTTPError as error:
+                raise transport_error(error, call.label) from error
         try:
             return result(call, response)
         except RateLimitError as error:
             await self._limiter.apause(call.rate_class, error.retry_after, time.monotonic() - sent)
             raise
+
+    async def _ready(self, permit: Permit, rate_class: str, seconds: float) -> None:
+        await permit.atake(seconds, rate_class)
+        await self._auth.aready()
 
 
 def _followed(url: str, link: str) -> str:

@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from planet_provider.client.interrupt import wait_for
 from planet_provider.exceptions import PlanetError
 
 #: Share of a token's life after which another is fetched. Source: the official SDK.
@@ -68,17 +69,20 @@ class SharedToken:
 
     def after_fork(self) -> None:
         """Forget the threads of the parent process; keep its token."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may ask for it too
         self._underway: Future[Token] | None = None
 
     def get(self, refused: str | None = None) -> Token:
-        """Return the token, and wait for it where there is none.
+        """Return the token, and wait for it where there is none, unless an interrupt ends that.
 
         :param refused: A token that the API answered 401 to: it is not returned, unless fetched anew.
         :raises PlanetError: It can't be had.
         """
         found = self._look(refused)
-        return found if isinstance(found, Token) else _outcome(found)
+        if isinstance(found, Token):
+            return found
+        wait_for(found)
+        return _outcome(found)
 
     async def aget(self, refused: str | None = None) -> Token:
         """Do what :meth:`get` does, without blocking the event loop."""
@@ -148,7 +152,7 @@ async def _ended(underway: Future[Token]) -> None:
 
 
 _tokens: dict[Hashable, SharedToken] = {}
-_tokens_lock = threading.Lock()
+_tokens_lock = threading.RLock()
 
 
 def shared_token(key: Hashable, fetch: Callable[[], Token]) -> SharedToken:
@@ -169,7 +173,7 @@ def forget_tokens() -> None:
 
 def _after_fork() -> None:
     global _tokens_lock  # noqa: PLW0603 - the parent's may be held by a thread that is not here
-    _tokens_lock = threading.Lock()
+    _tokens_lock = threading.RLock()
     for token in _tokens.values():
         token.after_fork()
 

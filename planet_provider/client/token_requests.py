@@ -18,11 +18,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from planet_provider.client.credentials import LOGIN_PATH, Login, OAuthClient
+from planet_provider.client.credentials import LOGIN_PATH, Login, OAuthClient, fits_header
 from planet_provider.client.redact import REDACTED, install_log_redaction, redact_text
 from planet_provider.client.responses import retry_after
 from planet_provider.client.shared_token import SharedToken, Token, shared_token
-from planet_provider.exceptions import AuthenticationError, TokenUnavailableError
+from planet_provider.exceptions import AuthenticationError, ConfigurationError, TokenUnavailableError
 
 #: Seconds that a token holds where the endpoint doesn't say (RFC 6749, 5.1, only recommends that it does).
 DEFAULT_LIFE_SECONDS = 300.0
@@ -31,6 +31,8 @@ DEFAULT_LIFE_SECONDS = 300.0
 SHOWN_CLAIMS = ("email", "preferred_username", "user_id", "organization_id", "account", "client_id", "azp")
 
 _TRY_LATER = frozenset({408, 425, 429})
+#: Beside redirects, what answers where there is no such endpoint.
+_NO_ENDPOINT = frozenset({404, 405, 410})
 _SHOWN_TEXT = 300
 
 
@@ -67,11 +69,11 @@ def _fetch_oauth(client: OAuthClient, timeout: float, tls: ssl.SSLContext | None
         "client_secret": client.client_secret,
     }
     hint = "Check the connection's login (client id), password (client secret) and token_url."
-    answer = _Asked(client.token_url, client.client_secret, hint)
+    answer = _Asked(client.token_url, client.client_secret, hint, "the extra token_url")
     started = time.monotonic()
     body = answer.post(timeout, tls, data=form)
     value, life = body.get("access_token"), _life(body.get("expires_in", DEFAULT_LIFE_SECONDS))
-    if not isinstance(value, str) or not value or not value.isprintable() or life is None:
+    if not isinstance(value, str) or not fits_header(value) or life is None:
         answer.not_understood("it holds no access_token with a life in seconds")
     if str(body.get("token_type", "Bearer")).lower() != "bearer":
         answer.not_understood("its token is no Bearer token")
@@ -80,12 +82,12 @@ def _fetch_oauth(client: OAuthClient, timeout: float, tls: ssl.SSLContext | None
 
 def _fetch_login(login: Login, url: str, timeout: float, tls: ssl.SSLContext | None) -> Token:
     hint = "Check the connection's login (the account's e-mail) and password."
-    answer = _Asked(url, login.password, hint)
+    answer = _Asked(url, login.password, hint, "the host")
     started = time.monotonic()
     body = answer.post(timeout, tls, json={"email": login.email, "password": login.password})
     claims = _claims(body.get("token"))
     key = claims.get("api_key")
-    if not isinstance(key, str) or not key or not key.isprintable():
+    if not isinstance(key, str) or not fits_header(key):
         answer.not_understood("it holds no token with an api_key in it")
     return Token(value=key, started=started, claims=_shown(claims))
 
@@ -95,12 +97,14 @@ class _Asked:
 
     :param secret: What no message may hold.
     :param hint: What to do where it is refused.
+    :param told_by: What of the connection says where the endpoint is.
     """
 
-    def __init__(self, url: str, secret: str, hint: str) -> None:
+    def __init__(self, url: str, secret: str, hint: str, told_by: str) -> None:
         self._url = url
         self._secret = secret
         self._hint = hint
+        self._told_by = told_by
 
     def post(self, timeout: float, tls: ssl.SSLContext | None, **content: Any) -> dict[str, Any]:
         install_log_redaction()
@@ -113,6 +117,11 @@ class _Asked:
             raise TokenUnavailableError(
                 f"No token from {self._url}: {status}: {said}. Try again later.",
                 retry_after=retry_after(response),
+            )
+        if response.is_redirect or status in _NO_ENDPOINT:
+            raise ConfigurationError(
+                f"POST {self._url} -> {status}: {said}. That is no token endpoint: check {self._told_by} of the "
+                "connection."
             )
         raise AuthenticationError(
             f"POST {self._url} -> {status}: {said}. {self._hint}",

@@ -14,6 +14,7 @@ from demo.local_airflow import LocalAirflow
 from demo.processes import ended_by_signals
 from planet_provider.client import data, order_request, orders
 from planet_provider.client.config import PlanetConfig
+from planet_provider.client.redis_url import redis_client
 from planet_provider.client.session import PlanetSession
 from planet_provider.sandbox import Sandbox, SandboxConfig, run
 
@@ -88,7 +89,10 @@ def test_no_request_is_refused(kind: str, redis: RedisServer, tmp_path: Path) ->
         assert sum(n for path, n in asked.items() if path.endswith(item_id)) == 10 * TASKS
         # The hundred look every two seconds, together.
         assert 2 <= polls <= 10
-        assert store if kind == "redis" else list((home / "planet-rate-limits").iterdir())
+        if kind == "redis":
+            assert redis_client(redis.url).keys("planet-rate-limit:*")
+        else:
+            assert list((home / "planet-rate-limits").iterdir())
 
 
 def wait_for_states(airflow: LocalAirflow, run_id: str, wanted: dict[tuple[str, str], int]) -> None:

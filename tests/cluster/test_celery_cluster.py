@@ -240,7 +240,7 @@ def test_statistics_are_of_every_scene(course: Course) -> None:
     found = [
         item_id for batches in course.outputs("search") for batch in batches for item_id in batch["item_ids"]
     ]
-    statistics = course.outputs("ndvi")
+    statistics = [scene for scenes in course.outputs("ndvi") for scene in scenes]
     assert {scene["item_id"] for scene in statistics} == set(found)
     assert all(scene["clear_pixels"] for scene in statistics)
 

@@ -24,7 +24,7 @@ def test_a_lock_is_held_by_one_at_a_time(redis: RedisServer, tmp_path: Path) -> 
     def work(number: int) -> None:
         locks = open_locks(redis.url, "fail")
         for _ in range(5):
-            with locks.hold("an order", 30.0):
+            with locks.hold("an order", 150.0):
                 record.add(time.monotonic(), number)
                 time.sleep(0.01)
                 record.add(time.monotonic(), number)
@@ -45,7 +45,9 @@ def test_waiting_is_bounded(redis: RedisServer) -> None:
 
 
 def test_a_holder_is_renewed_and_a_killed_one_expires(redis: RedisServer) -> None:
-    locks = RedisLocks(redis_client(redis.url), redis.url, None, ttl=0.6)
+    locks = RedisLocks(
+        redis_client(redis.url), redis.url, None, ttl=5.0
+    )  # a busy machine may stop the holder for three of them
     ready, done = os.pipe()
     pid = os.fork()
     if not pid:
@@ -54,11 +56,11 @@ def test_a_holder_is_renewed_and_a_killed_one_expires(redis: RedisServer) -> Non
             time.sleep(60)
         os._exit(1)
     assert os.read(ready, 1) == b"x"
-    with pytest.raises(LockTimeoutError), locks.hold("an order", 2.0):
+    with pytest.raises(LockTimeoutError), locks.hold("an order", 7.0):
         pass
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    with locks.hold("an order", 2.0):
+    with locks.hold("an order", 60.0):
         pass
 
 

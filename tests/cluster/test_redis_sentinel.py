@@ -15,7 +15,7 @@ from planet_provider.exceptions import RateLimitStoreError
 
 pytestmark = pytest.mark.cluster
 
-FAILOVER_SECONDS = 60.0
+FAILOVER_SECONDS = 120.0
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def sentinel(redis: RedisServer, replica: RedisServer, tmp_path: Path) -> Iterat
     settings = tmp_path / "sentinel.conf"
     settings.write_text(
         f"sentinel monitor planet 127.0.0.1 {redis.port} 1\n"
-        "sentinel down-after-milliseconds planet 500\n"
+        "sentinel down-after-milliseconds planet 4000\n"
         "sentinel failover-timeout planet 3000\n"
     )
     master = redis_client(redis.url)

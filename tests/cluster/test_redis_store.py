@@ -11,12 +11,12 @@ import pytest
 import redis as redis_py
 
 from benchmarks.redis_server import RedisServer
-from planet_provider.client.ratelimit import RateLimiter, open_store
+from planet_provider.client.ratelimit import RateLimiter, Reservation, open_store
 from planet_provider.client.ratelimit.redis_store import RedisStore
 from planet_provider.client.ratelimit.slots import MIN_SPEED, Slots
 from planet_provider.client.redis_url import redis_client
 from planet_provider.exceptions import RateLimitStoreError
-from ratelimit_support import CREDENTIAL, RATE_CLASS, Record, densest, processes, take, take_for
+from ratelimit_support import CREDENTIAL, RATE_CLASS, Record, Slotted, densest, processes, take
 
 pytestmark = pytest.mark.cluster
 
@@ -39,10 +39,17 @@ def seconds_of(client: redis_py.Redis) -> float:
     return float(whole + micro / 1e6)
 
 
-def plant(client: redis_py.Redis, slots: Slots, age: float) -> None:
-    """Write a state as if the latest look had been some seconds ago."""
+def plant(client: redis_py.Redis, slots: Slots, age: float) -> float:
+    """Write a state as if the latest look had been some seconds ago, and return when that was."""
     values = {name: repr(getattr(slots, name)) for name in FIELDS}
-    client.hset(KEY, mapping={"epoch": "planted", "looked": repr(seconds_of(client) - age), **values})
+    looked = seconds_of(client) - age
+    client.hset(KEY, mapping={"epoch": "planted", "looked": repr(looked), **values})
+    return looked
+
+
+def advance(client: redis_py.Redis, slots: Slots, since: float) -> None:
+    """Let as much time pass as has for the server, by its latest look."""
+    slots.advance(float(client.hget(KEY, "looked")) - since)
 
 
 def assert_same(client: redis_py.Redis, slots: Slots) -> None:
@@ -66,25 +73,28 @@ def test_the_server_computes_what_the_policy_says(
             since_cut=chance.uniform(0, 300),
         )
         age = chance.choice([0.0, chance.uniform(0, 100)])
-        plant(client, slots, age)
-        slots.advance(age)
+        planted = plant(client, slots, age)
         operation = chance.choice(["reserve", "reserve", "until", "hold"])
         if operation == "reserve":
             longest = chance.choice([600.0, chance.uniform(0, 60)])
             got = store.reserve("key", 0.5, longest)
+            advance(client, slots, planted)
             slot, wait = slots.reserve(0.5, longest)
-            # Beyond the bound by less than what passed meanwhile: either is right.
-            if abs(wait - longest) > 0.3:
+            # So near to the bound that it is a matter of rounding: either is right.
+            if abs(wait - longest) > 0.01:
                 assert got.slot == pytest.approx(slot, abs=0.02)
                 assert got.wait_seconds == pytest.approx(wait, abs=0.3)
                 assert_same(client, slots)
         elif operation == "until":
-            mark = slots.position + chance.uniform(-5, 60)
-            reservation = type(store.reserve("other", 1, 1))(0.0, mark, "planted")
-            assert store.until("key", reservation) == pytest.approx(slots.until(mark), abs=0.3)
+            mark = slots.position + chance.uniform(-5, 60) + age
+            reservation = Reservation(0.0, mark, "planted")
+            left = store.until("key", reservation)
+            advance(client, slots, planted)
+            assert left == pytest.approx(slots.until(mark), abs=0.3)
         else:
             asked, since = chance.choice([None, chance.uniform(0, 5000)]), chance.uniform(0, 300)
             store.hold("key", asked, since)
+            advance(client, slots, planted)
             slots.hold(asked, since)
             assert_same(client, slots)
 
@@ -125,42 +135,21 @@ def test_a_wrong_password_is_named_without_showing_it(redis: RedisServer) -> Non
     assert "127.0.0.1" in str(caught.value)
 
 
-@pytest.mark.parametrize("step", [-10.0, 10.0])
-def test_hosts_whose_clocks_differ_get_their_turn(
-    redis: RedisServer, tmp_path: Path, step: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    record = Record(tmp_path / "grants")
-    rate = 20.0
-    wall = time.time
-
-    def work(number: int) -> None:
-        if number == 0:
-            monkeypatch.setattr(time, "time", lambda: wall() + step)
-        limits = RateLimiter(open_store(redis.url, "fail"), CREDENTIAL, {RATE_CLASS: rate}, 60.0)
-        take_for(limits, 4.0, record, number)
-
-    with processes(4, work):
-        pass
-    grants = record.grants()
-    assert densest([grant.due for grant in grants]) <= rate + 1
-    shares = Counter(grant.caller for grant in grants)
-    assert max(shares.values()) - min(shares.values()) <= 0.15 * len(grants) / 4
-    assert len(grants) >= 4.0 * rate * 0.9
-
-
 def test_200_processes_start_at_once(redis: RedisServer, tmp_path: Path) -> None:
     record = Record(tmp_path / "grants")
-    # As the client does, 5 % below the limit: 200 starting processes are late by more than their slots.
-    limit, rate, start = 100, 95.0, time.monotonic() + 3.0
+    rate, start = 95.0, time.monotonic() + 3.0
 
     def work(number: int) -> None:
-        limits = RateLimiter(open_store(redis.url, "fail"), CREDENTIAL, {RATE_CLASS: rate}, 60.0)
+        store = Slotted(open_store(redis.url, "fail"))
+        limits = RateLimiter(store, CREDENTIAL, {RATE_CLASS: rate}, 60.0)
         time.sleep(max(0.0, start - time.monotonic()))
         for _ in range(2):
-            record.add(take(limits), number)
+            limits.acquire(RATE_CLASS)
+            record.add(store.reached(), number)
 
     with processes(200, work):
         pass
     grants = record.grants()
     assert Counter(grant.caller for grant in grants) == dict.fromkeys(range(200), 2)
-    assert densest([grant.due for grant in grants]) <= limit + 1
+    # Never more than there are slots in a window, which lie evenly.
+    assert densest([grant.due for grant in grants], 0.95) <= int(0.95 * rate) + 1

@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
-from planet_provider.client.flock import locked_file
+from planet_provider.client.flock import check_own_folder, locked_file
 from planet_provider.client.ratelimit.slots import Slots
 from planet_provider.client.ratelimit.store import Reservation
 from planet_provider.exceptions import RateLimitStoreError
@@ -49,6 +49,7 @@ class FileStore:
     """Slots for all processes of one machine.
 
     :param directory: Folder for the files; made if missing (0700). Its files are 0600.
+    :param private: Refuse a folder that others may have made, or may write to: for one whose name can be guessed.
     :param monotonic: Seconds of a clock that all processes of the machine share, from any start.
     :param wall: The same, from the epoch. Of both clocks the one that says less time has passed is believed:
         so a clock that is stepped delays requests, but never lets too many through.
@@ -60,10 +61,12 @@ class FileStore:
         self,
         directory: str | os.PathLike[str],
         *,
+        private: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._directory = os.fspath(directory)
+        self._private = private
         self._monotonic = monotonic
         self._wall = wall
 
@@ -89,6 +92,8 @@ class FileStore:
         try:
             if not os.path.exists(path):
                 self._prepare()
+            if self._private:
+                check_own_folder(self._directory)
             with locked_file(path, _LOCK_SECONDS) as descriptor:
                 state = self._load(os.pread(descriptor, _SIZE, 0))
                 yield state

@@ -6,10 +6,11 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 
+from planet_provider.client.interrupt import pause
 from planet_provider.client.ratelimit.line import Line, Place, line
 from planet_provider.client.ratelimit.store import RateStore
 from planet_provider.exceptions import RateLimitQueueError
@@ -17,7 +18,8 @@ from planet_provider.exceptions import RateLimitQueueError
 #: Seconds that a sleep may be cut short: less than a timer is worth.
 EARLY_SECONDS = 0.001
 
-#: Longest sleep before looking again, in seconds: a store that was away is noticed within this time.
+#: Longest sleep before looking again, in seconds: a store that was away is noticed within this time. Less than
+#: :data:`~planet_provider.client.ratelimit.line.PASS_BY_SECONDS`.
 LOOK_AGAIN_SECONDS = 10.0
 
 
@@ -33,40 +35,58 @@ class RateLimiter:
     :param credential: What Planet counts requests by. Only a hash of it is kept.
     :param rates: Requests per second by class.
     :param max_queue_seconds: Longest wait, in seconds.
+    :param clock: Monotonic seconds, by which waits are bounded.
     """
 
     def __init__(
-        self, store: RateStore, credential: str, rates: Mapping[str, float], max_queue_seconds: float
+        self,
+        store: RateStore,
+        credential: str,
+        rates: Mapping[str, float],
+        max_queue_seconds: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._account = account_of(credential)
         self._rates = rates
         self._max_queue_seconds = max_queue_seconds
+        self._clock = clock
 
-    def acquire(self, rate_class: str) -> None:
-        """Wait until a request may be sent.
+    def acquire(self, rate_class: str, ready: Callable[[float], object] | None = None) -> None:
+        """Wait until a request may be sent, unless an interrupt ends it.
 
         Callers of a process take slots one after the other, so that processes take turns.
 
+        :param ready: Called before a slot is taken, with the seconds that are left: has what else the request
+            needs. A slot that had to wait for that would pass unused.
         :raises RateLimitQueueError: Too many requests are waiting; raised as soon as that is clear.
         :raises RateLimitStoreError: The store can't be used, and there is no fallback.
         """
-        queue, deadline = self._line(rate_class), time.monotonic() + self._max_queue_seconds
+        queue, deadline = self._line(rate_class), self._clock() + self._max_queue_seconds
         with Place(queue) as place:
             self._check_line(queue, place, rate_class)
-            while not place.wait(deadline - time.monotonic()):
+            while not place.wait(deadline - self._clock()):
                 self._check_deadline(queue, rate_class, deadline)
-            for seconds in self.waits(rate_class, deadline - time.monotonic()):
-                time.sleep(seconds)
+            if ready is not None:
+                ready(deadline - self._clock())
+            for seconds in self.waits(rate_class, deadline - self._clock()):
+                place.stay()
+                pause(seconds)
 
-    async def aacquire(self, rate_class: str) -> None:
+    async def aacquire(
+        self, rate_class: str, ready: Callable[[float], Awaitable[object]] | None = None
+    ) -> None:
         """Do what :meth:`acquire` does, without blocking the event loop."""
-        queue, deadline = self._line(rate_class), time.monotonic() + self._max_queue_seconds
+        queue, deadline = self._line(rate_class), self._clock() + self._max_queue_seconds
         with Place(queue) as place:
             self._check_line(queue, place, rate_class)
-            while not await place.await_(deadline - time.monotonic()):
+            while not await place.await_(deadline - self._clock()):
                 self._check_deadline(queue, rate_class, deadline)
-            async for seconds in self.awaits(rate_class, deadline - time.monotonic()):
+            if ready is not None:
+                await ready(deadline - self._clock())
+            async for seconds in self.awaits(rate_class, deadline - self._clock()):
+                place.stay()
                 await asyncio.sleep(seconds)
 
     def waits(self, rate_class: str, max_wait: float | None = None) -> Iterator[float]:
@@ -74,23 +94,26 @@ class RateLimiter:
 
         After each sleep it looks again: a pause may have moved the slot, or a store lost it.
 
-        :param max_wait: Longest wait in seconds, where not ``max_queue_seconds``.
+        :param max_wait: Longest wait in seconds, all sleeps together, where not ``max_queue_seconds``.
         :raises RateLimitQueueError: The slot is too far away.
         :raises RateLimitStoreError: The store can't be used, and there is no fallback.
         """
         key = self._key(rate_class)
         interval = 1.0 / self._rates[rate_class]
-        longest = self._max_queue_seconds if max_wait is None else max(EARLY_SECONDS, max_wait)
+        left = self._max_queue_seconds if max_wait is None else max_wait
+        deadline = self._clock() + left
         while True:
-            reservation = self._store.reserve(key, interval, longest)
+            left = max(EARLY_SECONDS, left)
+            reservation = self._store.reserve(key, interval, left)
             wait: float | None = reservation.wait_seconds
             while wait is not None:
                 if wait <= EARLY_SECONDS:
                     return
-                if wait > longest:
+                if wait > left:
                     raise self._queue_error(rate_class, wait)
                 yield min(wait, LOOK_AGAIN_SECONDS)
                 wait = self._store.until(key, reservation)
+                left = deadline - self._clock() + EARLY_SECONDS
 
     async def awaits(self, rate_class: str, max_wait: float | None = None) -> AsyncIterator[float]:
         """Yield what :meth:`waits` yields, without blocking the event loop."""
@@ -123,13 +146,14 @@ class RateLimiter:
             raise self._queue_error(rate_class, wait)
 
     def _check_deadline(self, queue: Line, rate_class: str, deadline: float) -> None:
-        if time.monotonic() >= deadline:
+        if self._clock() >= deadline:
             raise self._queue_error(rate_class, max(queue.pace(), 1.0 / self._rates[rate_class]))
 
     def _queue_error(self, rate_class: str, wait: float) -> RateLimitQueueError:
         return RateLimitQueueError(
             f"The next slot for {rate_class} requests is {wait:.0f} s away, and max_queue_seconds is "
-            f"{self._max_queue_seconds:g}: too many requests are waiting, or Planet asked for a pause. "
+            f"{self._max_queue_seconds:g}, for all that a request waits: too many are waiting, or Planet asked "
+            "for a pause. "
             "Run fewer tasks at once, or let this one be retried later.",
             rate_class=rate_class,
             wait_seconds=wait,

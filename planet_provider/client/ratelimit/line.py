@@ -14,13 +14,15 @@ import threading
 import time
 import weakref
 from collections import defaultdict, deque
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from types import TracebackType
 
+from planet_provider.client.interrupt import wait_for
 from planet_provider.client.ratelimit.store import RateStore
 
-#: Seconds after which the first of a line is passed by: its thread or event loop may have stopped for good.
-PASS_BY_SECONDS = 10.0
+#: Seconds without a sign of the first of a line after which it is passed by: its thread or event loop may have
+#: stopped for good.
+PASS_BY_SECONDS = 15.0
 
 #: Turns whose median is the pace of the line: one long turn, because of a pause, shall not count.
 _TURNS = 5
@@ -30,10 +32,11 @@ class Line:
     """One process's callers of one class of requests."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # A signal handler may send a request too, and stands behind the thread that it interrupted.
+        self._lock = threading.RLock()
         self._places: deque[Place] = deque()
         self._turns: deque[float] = deque(maxlen=_TURNS)
-        self._moved = time.monotonic()
+        self._moved = self._seen = time.monotonic()
 
     def pace(self) -> float:
         """Return the seconds that a turn takes, by the latest ones."""
@@ -63,15 +66,21 @@ class Line:
                 self._turns.append(time.monotonic() - self._moved)
                 self._call()
 
-    def pass_by(self) -> None:
-        """Go on without the first one, if its turn has taken too long."""
+    def stay(self, place: Place) -> None:
+        """Note that the first one is still about."""
         with self._lock:
-            if self._places and time.monotonic() - self._moved >= PASS_BY_SECONDS:
+            if self._places and self._places[0] is place:
+                self._seen = time.monotonic()
+
+    def pass_by(self) -> None:
+        """Go on without the first one, if nothing was heard of it for too long."""
+        with self._lock:
+            if self._places and time.monotonic() - self._seen >= PASS_BY_SECONDS:
                 self._places.popleft()
                 self._call()
 
     def _call(self) -> None:
-        self._moved = time.monotonic()
+        self._moved = self._seen = time.monotonic()
         if self._places:
             self._places[0].called.set_result(None)
 
@@ -96,12 +105,16 @@ class Place:
     ) -> None:
         self._line.leave(self)
 
+    def stay(self) -> None:
+        """Tell those behind that this caller, if it is the first, has not stopped for good."""
+        self._line.stay(self)
+
     def wait(self, seconds: float) -> bool:
-        """Wait to be called, for some seconds at most.
+        """Wait to be called, for some seconds at most, unless an interrupt ends it.
 
         :return: Whether it was.
         """
-        wait([self.called], timeout=min(seconds, PASS_BY_SECONDS))
+        wait_for(self.called, min(seconds, PASS_BY_SECONDS))
         return self._was_called()
 
     async def await_(self, seconds: float) -> bool:
@@ -117,7 +130,7 @@ class Place:
 
 
 _lines: weakref.WeakKeyDictionary[RateStore, defaultdict[str, Line]] = weakref.WeakKeyDictionary()
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 def line(store: RateStore, key: str) -> Line:
@@ -133,7 +146,7 @@ def line(store: RateStore, key: str) -> Line:
 def _after_fork() -> None:
     """Begin anew: the callers of the parent are not here, and a lock may have been held."""
     global _lock  # noqa: PLW0603
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _lines.clear()
 
 

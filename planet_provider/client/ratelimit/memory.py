@@ -28,7 +28,7 @@ class MemoryStore:
         self._epoch = secrets.token_hex(8)
         self._slots: defaultdict[str, Slots] = defaultdict(Slots)
         self._looked: dict[str, float] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may interrupt a thread that holds it
         _stores.add(self)
 
     def reserve(self, key: str, interval: float, max_wait: float) -> Reservation:
@@ -60,7 +60,7 @@ class MemoryStore:
 
     def unlock(self) -> None:
         """Start with a lock of its own after a fork: a thread that held the old one is not there any more."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 _stores: weakref.WeakSet[MemoryStore] = weakref.WeakSet()

@@ -27,7 +27,7 @@ def check_store_url(url: str) -> None:
 
     :raises ConfigurationError: What is wrong with it.
     """
-    scheme = urlsplit(url).scheme if isinstance(url, str) else ""
+    scheme = url.partition(":")[0].lower() if isinstance(url, str) else ""
     if scheme in REDIS_SCHEMES:
         check_redis_url(url)
     elif scheme == "file":
@@ -42,11 +42,15 @@ def store_directory(url: str) -> str:
 
     :raises ConfigurationError: It is not an absolute path on this machine.
     """
-    parts = urlsplit(url)
+    wrong = ConfigurationError(
+        f"rate_limit_store={url!r}: must be an absolute path, such as file:///var/lib/airflow/planet."
+    )
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise wrong from None
     if parts.netloc not in {"", "localhost"} or not parts.path.strip("/") or parts.query or parts.fragment:
-        raise ConfigurationError(
-            f"rate_limit_store={url!r}: must be an absolute path, such as file:///var/lib/airflow/planet."
-        )
+        raise wrong
     return unquote(parts.path)
 
 
@@ -54,7 +58,8 @@ def store_directory(url: str) -> str:
 def open_store(url: str, fallback: Fallback) -> RateStore:
     """Return the store that a URL names, one a process.
 
-    A cluster's store falls back to the machine's, and that to the process's.
+    It falls back to a folder of this machine, for this user, and that to the process: a share for each process
+    would be no limit, where each task is a process.
 
     :param url: ``memory://``, ``file://``, ``redis://``, ``rediss://`` or ``redis+sentinel://``.
     :param fallback: Share of the rate to use while the store can't be used, or ``fail``.
@@ -64,10 +69,13 @@ def open_store(url: str, fallback: Fallback) -> RateStore:
     scheme = urlsplit(url).scheme
     if scheme == "memory":
         return _memory
+    store: RateStore
     if scheme == "file":
-        return _with_fallback(FileStore(store_directory(url)), _memory, fallback)
-    store = RedisStore(redis_client(url), redis_label(url))
-    return _with_fallback(store, _with_fallback(FileStore(local_directory()), _memory, 1.0), fallback)
+        store = FileStore(store_directory(url))
+    else:
+        store = RedisStore(redis_client(url), redis_label(url))
+    machine = _with_fallback(FileStore(local_directory(), private=True), _memory, 1.0)
+    return _with_fallback(store, machine, fallback)
 
 
 def _with_fallback(store: RateStore, local: RateStore, fallback: Fallback) -> RateStore:
@@ -75,5 +83,5 @@ def _with_fallback(store: RateStore, local: RateStore, fallback: Fallback) -> Ra
 
 
 def local_directory() -> str:
-    """Return the folder that stands in for a cluster's store on this machine, for this user."""
+    """Return the folder that stands in for another store on this machine, for this user."""
     return str(Path(tempfile.gettempdir()) / f"planet-rate-limits-{os.getuid()}")

@@ -54,7 +54,7 @@ def whole_body(peer: socket.socket) -> None:
 
 @contextmanager
 def client(**options: Any) -> Iterator[httpx.Client]:
-    with httpx.Client(trust_env=False, timeout=5.0, **options) as made:
+    with httpx.Client(trust_env=False, timeout=60.0, **options) as made:
         network.use_large_reads(made)
         yield made
 
@@ -99,15 +99,24 @@ def test_a_body_arrives_byte_for_byte() -> None:
 
 
 def test_a_body_under_tls_comes_in_pieces_larger_than_a_record(certificate: tuple[Path, Path]) -> None:
+    sent = threading.Event()
+
+    def answer(peer: socket.socket) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+        peer.sendall(head + BODY[: 256 << 10])
+        sent.set()
+        peer.sendall(BODY[256 << 10 :])
+
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(*certificate)
     trusting = ssl.create_default_context(cafile=str(certificate[0]))
     with (
-        serving(whole_body, server) as port,
+        serving(answer, server) as port,
         client(verify=trusting) as http,
         http.stream("GET", f"https://127.0.0.1:{port}/") as response,
     ):
-        time.sleep(0.2)
+        # Several records have arrived by then; or as many as the system holds for whoever doesn't read.
+        sent.wait(3)
         pieces = list(response.iter_raw())
     assert b"".join(pieces) == BODY
     assert max(map(len, pieces)) > 32 << 10
@@ -163,7 +172,7 @@ def test_a_thread_that_waits_for_bytes_is_stopped() -> None:
 
     def answer(peer: socket.socket) -> None:
         peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
-        release.wait(20)
+        release.wait(600)
 
     stopper = Stopper()
     with serving(answer) as port, client() as http:
@@ -171,17 +180,17 @@ def test_a_thread_that_waits_for_bytes_is_stopped() -> None:
         started = time.monotonic()
         try:
             with pytest.raises(StoppedError), network.interrupted_by(stopper):
-                http.get(f"http://127.0.0.1:{port}/", timeout=30.0)
+                http.get(f"http://127.0.0.1:{port}/", timeout=600.0)
         finally:
             release.set()
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 60
 
 
 def test_a_pause_ends_when_the_thread_is_stopped() -> None:
     stopper = Stopper()
     threading.Timer(0.1, stopper.stopped.set).start()
     with pytest.raises(StoppedError), network.interrupted_by(stopper):
-        network.pause(30)
+        network.pause(600)
     started = time.monotonic()
     network.pause(0.01)
     assert time.monotonic() - started >= 0.01
@@ -199,4 +208,4 @@ def test_a_silent_connection_times_out_after_the_whole_of_its_time() -> None:
         started = time.monotonic()
         with pytest.raises(httpcore.ReadTimeout):
             stream.read_into(memoryview(bytearray(10)), 0.6)
-        assert 0.55 < time.monotonic() - started < 5
+        assert 0.55 < time.monotonic() - started < 60

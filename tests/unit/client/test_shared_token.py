@@ -40,7 +40,7 @@ class Fetch:
         self.count += 1
         count = self.count
         self.began.set()
-        assert self.go.wait(10)
+        assert self.go.wait(120)
         if self.error is not None:
             raise self.error
         return Token(value=f"token-{count}", started=started, life=self.life)
@@ -69,7 +69,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def until(condition: object) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -80,7 +80,7 @@ def test_threads_wait_for_one_fetch(fetch: Fetch) -> None:
     shared = SharedToken(fetch)
     with ThreadPoolExecutor(100) as pool:
         waiting = [pool.submit(shared.get) for _ in range(100)]
-        assert fetch.began.wait(5)
+        assert fetch.began.wait(60)
         fetch.go.set()
         values = {future.result().value for future in waiting}
     assert (values, fetch.count) == ({"token-1"}, 1)
@@ -105,7 +105,7 @@ async def test_threads_and_tasks_wait_for_the_same(fetch: Fetch) -> None:
     shared = SharedToken(fetch)
     task = asyncio.create_task(shared.aget())
     thread = asyncio.create_task(asyncio.to_thread(shared.get))
-    await asyncio.to_thread(fetch.began.wait, 5)
+    await asyncio.to_thread(fetch.began.wait, 60)
     fetch.go.set()
     assert [token.value for token in await asyncio.gather(task, thread)] == ["token-1", "token-1"]
 
@@ -114,7 +114,7 @@ async def test_who_is_cancelled_takes_nothing_away(fetch: Fetch) -> None:
     fetch.go.clear()
     shared = SharedToken(fetch)
     first, second = asyncio.create_task(shared.aget()), asyncio.create_task(shared.aget())
-    await asyncio.to_thread(fetch.began.wait, 5)
+    await asyncio.to_thread(fetch.began.wait, 60)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
@@ -151,7 +151,7 @@ class TestTime:
         fetch.go.clear()
         clock.now += 1
         assert shared.get().value == "token-1", "nobody waits for the next"
-        assert fetch.began.wait(5)
+        assert fetch.began.wait(60)
         assert shared.get().value == "token-1"
         fetch.go.set()
         until(lambda: shared.get().value == "token-2")
@@ -168,7 +168,7 @@ class TestTime:
         shared = SharedToken(fetch)
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(shared.get)
-            assert fetch.began.wait(5)
+            assert fetch.began.wait(60)
             clock.now += 600
             fetch.go.set()
             token = waiting.result()
@@ -227,7 +227,7 @@ class TestErrors:
         shared = SharedToken(fetch)
         with ThreadPoolExecutor(10) as pool:
             waiting = [pool.submit(shared.get) for _ in range(10)]
-            assert fetch.began.wait(5)
+            assert fetch.began.wait(60)
             fetch.go.set()
             errors = [future.exception() for future in waiting]
         assert fetch.count == 1
@@ -289,7 +289,7 @@ def test_a_child_of_a_fork_waits_for_nothing_of_its_parent(fetch: Fetch, held: s
         if held == "a fetch":
             fetch.go.clear()
             pool.submit(shared.get)
-            assert fetch.began.wait(5)
+            assert fetch.began.wait(60)
             expected = "token-2"
         elif held == "the locks":
             shared._lock.acquire()
@@ -306,8 +306,8 @@ def test_a_child_of_a_fork_waits_for_nothing_of_its_parent(fetch: Fetch, held: s
         if held == "the locks":
             shared._lock.release()
             module._tokens_lock.release()
-        assert answers.get(timeout=10) == expected
-        process.join(10)
+        assert answers.get(timeout=120) == expected
+        process.join(120)
         fetch.go.set()
     assert process.exitcode == 0
     assert shared.get().value == "token-1", "the parent's goes on"
@@ -324,6 +324,6 @@ def test_a_child_of_a_fork_takes_the_token_along(fetch: Fetch) -> None:
         target=lambda: answers.put((shared_token("key", fetch).get().value, fetch.count))
     )
     process.start()
-    assert answers.get(timeout=10) == ("token-1", 1)
-    process.join(10)
+    assert answers.get(timeout=120) == ("token-1", 1)
+    process.join(120)
     forget_tokens()

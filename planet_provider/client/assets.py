@@ -1,12 +1,17 @@
-"""Reading an item's assets."""
+"""Reading an item's assets, and having one made ready for download."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from planet_provider.client import checks, data
 from planet_provider.client.states import AssetStatus, asset_status
-from planet_provider.exceptions import AssetUnavailableError
+from planet_provider.exceptions import AssetUnavailableError, UnexpectedResponseError
+
+if TYPE_CHECKING:
+    from planet_provider.client.call import Call
+    from planet_provider.client.session import PlanetSession
 
 
 def find_asset(
@@ -56,3 +61,37 @@ def asset_reference(
 def is_active(reference: Mapping[str, Any]) -> bool:
     """Return whether an asset is ready for download."""
     return asset_status(reference["status"]) is AssetStatus.ACTIVE
+
+
+def activation(
+    assets: Mapping[str, Mapping[str, Any]], item_type: str, item_id: str, asset_type: str
+) -> Call[None]:
+    """Return the call that has an asset made ready for download.
+
+    :param assets: As :func:`planet_provider.client.data.assets` answers.
+    :raises AssetUnavailableError: The item has no such asset, or the account may not download it.
+    :raises UnexpectedResponseError: Planet gave no link to activate it.
+    """
+    links = find_asset(assets, item_type, item_id, asset_type).get("_links")
+    link = links.get("activate") if isinstance(links, Mapping) else None
+    if not isinstance(link, str):
+        raise UnexpectedResponseError(
+            f"Planet's answer has no link to activate the asset {asset_type!r} of {item_type} {item_id}. Try "
+            "again later; if it stays so, ask Planet's support."
+        )
+    return data.activate(link)
+
+
+def activate_asset(session: PlanetSession, item_type: str, item_id: str, asset_type: str) -> dict[str, Any]:
+    """Have an asset made ready for download, unless it is or is about to be. Harmless to repeat.
+
+    :return: Its reference, as :func:`asset_reference` gives it; ``activating`` where that was asked for now.
+    :raises AssetUnavailableError: The item has no such asset, or the account may not download it.
+    """
+    ids = checks.item_type(item_type), checks.item_id(item_id), checks.asset_type(asset_type)
+    assets = session.send(data.assets(ids[0], ids[1]))
+    reference = asset_reference(assets, *ids)
+    if reference["status"] == AssetStatus.INACTIVE.value:
+        session.send(activation(assets, *ids))
+        reference["status"] = AssetStatus.ACTIVATING.value
+    return reference

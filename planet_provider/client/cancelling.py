@@ -14,7 +14,7 @@ from planet_provider.client import checks, orders
 from planet_provider.client.parse import JSONObject
 from planet_provider.client.redact import redact_text
 from planet_provider.client.states import OrderState, order_state
-from planet_provider.exceptions import InvalidInputError, NotFoundError, OrderNotCancellableError
+from planet_provider.exceptions import NotFoundError, OrderNotCancellableError
 
 if TYPE_CHECKING:
     from planet_provider.client.session import PlanetSession
@@ -80,12 +80,7 @@ def cancel_orders(session: PlanetSession, order_ids: Iterable[str]) -> tuple[JSO
 
 
 def _checked(order_ids: Iterable[str]) -> list[str]:
-    if isinstance(order_ids, (str, bytes)):
-        raise InvalidInputError(
-            "order_ids", order_ids, "must be a list; a single order's id goes into one too."
-        )
-    given = [checks.order_id(one, f"order_ids[{index}]") for index, one in enumerate(order_ids)]
-    return list(dict.fromkeys(given))
+    return list(dict.fromkeys(checks.order_ids(order_ids)))
 
 
 def _refused(answer: Mapping[str, Any], ids: list[str]) -> dict[str, str | None]:

@@ -77,6 +77,11 @@ def whole_number(value: object, field: str) -> int:
     return value
 
 
+def limit(value: object, field: str = "limit") -> int | None:
+    """Check how many results are wanted: a whole number greater than 0, or None for all of them."""
+    return None if value is None else whole_number(value, field)
+
+
 def choice(value: object, known: Collection[str], field: str, *, fold_case: bool = False) -> str:
     """Check a value that is one of a few.
 
@@ -186,7 +191,10 @@ def item_ids(value: object, field: str = "item_ids", *, max_items: int = MAX_ORD
 def bounded(checked: list[str], field: str, max_items: int) -> list[str]:
     """Check how many items there are."""
     if len(checked) > max_items:
-        remedy = f"{len(checked)} items are more than the {max_items} an order may hold; split them up."
+        remedy = (
+            f"{len(checked)} items are more than the {max_items} an order may hold; split them up, or raise "
+            "max_order_items (an extra of the connection) where Planet takes more of this account."
+        )
         raise InvalidInputError(field, checked, remedy)
     return checked
 
@@ -213,6 +221,13 @@ def order_id(value: object, field: str = "order_id") -> str:
     :return: The UUID in lower case, with hyphens.
     """
     return str(_uuid(value, field, "an order's id"))
+
+
+def order_ids(value: object, field: str = "order_ids") -> list[str]:
+    """Check ids of orders, in any iterable but a string or a mapping; there may be none."""
+    if not isinstance(value, Iterable) or isinstance(value, (str, bytes, Mapping)):
+        raise InvalidInputError(field, value, "must be a list; a single order's id goes into one too.")
+    return [order_id(one, f"{field}[{index}]") for index, one in enumerate(value)]
 
 
 def search_id(value: object, field: str = "search_id") -> str:

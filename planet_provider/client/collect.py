@@ -32,8 +32,10 @@ def items(pages: Iterable[list[JSONObject]], limit: int | None = None) -> Iterat
     """Yield the items of all pages, each once: a page may repeat what was published while paging.
 
     :param pages: As :meth:`planet_provider.client.session.PlanetSession.pages` yields them.
-    :param limit: Stop after as many; no further page is asked for.
+    :param limit: Stop after as many; no further page is asked for. By default all, never a silent cut.
+    :raises InvalidInputError: The limit is no whole number greater than 0.
     """
+    most = checks.limit(limit)
     # Ids are all that is kept of what went by: some 10 MB for 100,000 items.
     seen: defaultdict[str, set[str]] = defaultdict(set)
 
@@ -44,7 +46,7 @@ def items(pages: Iterable[list[JSONObject]], limit: int | None = None) -> Iterat
                 of_type.add(item_id)
                 yield item
 
-    return islice(fresh(), limit)
+    return islice(fresh(), most)
 
 
 def rows(pages: Iterable[list[JSONObject]], limit: int | None = None) -> Iterator[JSONObject]:
@@ -52,10 +54,9 @@ def rows(pages: Iterable[list[JSONObject]], limit: int | None = None) -> Iterato
 
     :param pages: As :meth:`planet_provider.client.session.PlanetSession.pages` yields them.
     :param limit: Stop after as many; no further page is asked for. By default all, never a silent cut.
+    :raises InvalidInputError: The limit is no whole number greater than 0.
     """
-    if limit is not None:
-        checks.whole_number(limit, "limit")
-    return islice(chain.from_iterable(pages), limit)
+    return islice(chain.from_iterable(pages), checks.limit(limit))
 
 
 def feature_collection(features: Iterable[JSONObject]) -> JSONObject:
@@ -79,7 +80,15 @@ def write(
         sink(b'{"type": "FeatureCollection", "features": [\n')
     separator = b""
     for feature in features:
-        sink(separator + _encode(feature).encode())
+        sink(separator + _encoded(feature))
         separator = b",\n" if as_collection else b"\n"
         yield feature
     sink(b"\n]}\n" if as_collection else separator)
+
+
+def _encoded(feature: JSONObject) -> bytes:
+    try:
+        return _encode(feature).encode()
+    except UnicodeEncodeError:
+        # Half of a surrogate pair, which JSON can hold as an escape and UTF-8 can't.
+        return json.dumps(feature, separators=(",", ":")).encode()

@@ -43,7 +43,8 @@ def quick_search(
     """Search the catalogue, a page of items (GeoJSON Features) at a time.
 
     :param item_types: At least one, e.g. ``["PSScene"]``.
-    :param search_filter: As :mod:`planet_provider.client.filters` builds it.
+    :param search_filter: As :mod:`planet_provider.client.filters` builds it. It is sent as it is: for one
+        written by hand, :func:`planet_provider.client.filters.search_filter` is the check.
     :param geometry: Area of interest, GeoJSON or feature reference, beside the filter.
     :param name: Name of the search.
     :param sort: One of :data:`SORTS`; Planet's own default is ``published desc``.
@@ -69,14 +70,18 @@ def create_search(
     geometry: Mapping[str, Any] | None = None,
     enable_email: bool = False,
 ) -> Call[JSONObject]:
-    """Save a search. Not repeated after an unclear answer, since that might save it twice."""
-    body = _search_body(item_types, search_filter, geometry, name) | {"__daily_email_enabled": enable_email}
+    """Save a search. Not repeated after an unclear answer, since that might save it twice.
+
+    :param name: The search's name; others may have it too.
+    :param item_types: As for :func:`quick_search`, and so are the filter and the geometry.
+    :param enable_email: Have Planet mail new results daily.
+    """
     return Call(
         method="POST",
         path=f"{_DATA}/searches",
         rate_class="data.other",
         parse=_saved,
-        json=body,
+        json=_saved_body(name, item_types, search_filter, geometry, enable_email),
         repeatable=False,
     )
 
@@ -90,8 +95,8 @@ def update_search(
     geometry: Mapping[str, Any] | None = None,
     enable_email: bool = False,
 ) -> Call[JSONObject]:
-    """Replace a saved search."""
-    body = _search_body(item_types, search_filter, geometry, name) | {"__daily_email_enabled": enable_email}
+    """Replace a saved search; the parameters are those of :func:`create_search`."""
+    body = _saved_body(name, item_types, search_filter, geometry, enable_email)
     return Call(method="PUT", path=_search(search_id), rate_class="data.other", parse=_saved, json=body)
 
 
@@ -234,8 +239,20 @@ def _search_body(
     if geometry is not None:
         body["geometry"] = dict(geometry)
     if name is not None:
-        body["name"] = name
+        body["name"] = checks.text(name, "name")
     return body
+
+
+def _saved_body(
+    name: object,
+    item_types: Iterable[str],
+    search_filter: Mapping[str, Any],
+    geometry: Mapping[str, Any] | None,
+    enable_email: object,
+) -> JSONObject:
+    return _search_body(item_types, search_filter, geometry, checks.text(name, "name")) | {
+        "__daily_email_enabled": checks.flag(enable_email, "enable_email")
+    }
 
 
 def _page_params(

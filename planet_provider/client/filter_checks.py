@@ -14,24 +14,36 @@ from planet_provider.exceptions import InvalidInputError
 #: How an item's footprint may lie to the searched geometry; Planet's default is ``intersects``.
 RELATIONS = ("intersects", "contains", "within", "disjoint")
 
+#: How deep filters may be nested. Planet documents no limit; this keeps clear of Python's own.
+MAX_DEPTH = 50
+
 _BOUNDS = ("gt", "gte", "lt", "lte")
 
 _ConfigCheck = Callable[[Any, str], Any]
 
 
 def search_filter(
-    value: object, field: str = "search_filter", *, max_vertices: int = geometries.MAX_VERTICES
+    value: object, field: str = "search_filter", *, max_vertices: int | None = geometries.MAX_VERTICES
 ) -> dict[str, Any]:
     """Check a filter, and the filters in it.
 
     :param value: The filter as dict or JSON string. Times in it may be aware datetimes, and geometries have
         any form that :func:`planet_provider.client.geometry.geometry` takes but a feature reference.
     :param field: Name that errors give the value.
-    :param max_vertices: Vertices that a geometry may have.
+    :param max_vertices: Vertices that a geometry may have; ``None`` where they were counted before.
     :return: A copy as plain JSON, with times in UTC.
-    :raises InvalidInputError: The type is unknown, a field is missing or unknown, a time has no offset, or
-        bounds leave nothing between them.
+    :raises InvalidInputError: The type is unknown, a field is missing or unknown, a time has no offset,
+        bounds leave nothing between them, or filters are nested more than :data:`MAX_DEPTH` deep.
     """
+    return _checked(value, field, max_vertices, MAX_DEPTH)
+
+
+def _checked(value: object, field: str, max_vertices: int | None, depth: int) -> dict[str, Any]:
+    if not depth:
+        remedy = (
+            f"are more filters within each other than {MAX_DEPTH}; And- and OrFilters take many side by side."
+        )
+        raise InvalidInputError(field.partition(".config")[0], MAX_DEPTH + 1, remedy)
     given = checks.mapping(_parsed(value, field), field)
     kind = checks.choice(given.get("type"), TYPES, f"{field}.type")
     named = kind in _FIELD_FILTERS
@@ -40,14 +52,14 @@ def search_filter(
     built: dict[str, Any] = {"type": kind}
     if named:
         built["field_name"] = checks.text(given["field_name"], f"{field}.field_name")
-    built["config"] = _config(kind, given["config"], f"{field}.config", max_vertices)
+    built["config"] = _config(kind, given["config"], f"{field}.config", max_vertices, depth - 1)
     if "relation" in given:
         built["relation"] = checks.choice(given["relation"], RELATIONS, f"{field}.relation")
     return built
 
 
 def search_geometry(
-    value: object, field: str, *, max_vertices: int = geometries.MAX_VERTICES
+    value: object, field: str, *, max_vertices: int | None = geometries.MAX_VERTICES
 ) -> dict[str, Any]:
     """Check the geometry of a GeometryFilter; a feature reference is none."""
     checked = geometries.geometry(value, field, max_vertices=max_vertices)
@@ -95,8 +107,8 @@ def _parsed(value: object, field: str) -> object:
         ) from None
 
 
-def _config(kind: str, config: Any, field: str, max_vertices: int) -> Any:
-    nested = partial(search_filter, max_vertices=max_vertices)
+def _config(kind: str, config: Any, field: str, max_vertices: int | None, depth: int) -> Any:
+    nested = partial(_checked, max_vertices=max_vertices, depth=depth)
     if kind == "AndFilter" and config in ([], ()):
         return []
     if kind in ("AndFilter", "OrFilter"):

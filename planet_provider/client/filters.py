@@ -1,6 +1,7 @@
 """Filters of the Data API's searches: building and combining them.
 
-Every function returns plain JSON. Times are written in UTC; one without an offset is refused.
+Every function returns plain JSON. Times are written in UTC; one without an offset is refused. Vertices are
+counted where a geometry is given, and not again where filters are joined.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ search_filter = filter_checks.search_filter
 
 def and_filter(*filters: Mapping[str, Any]) -> Filter:
     """Match items that match all the filters; without any, every item."""
-    return search_filter({"type": "AndFilter", "config": filters}, "and_filter")
+    return search_filter({"type": "AndFilter", "config": filters}, "and_filter", max_vertices=None)
 
 
 def or_filter(*filters: Mapping[str, Any]) -> Filter:
     """Match items that match at least one of the filters."""
-    return search_filter({"type": "OrFilter", "config": filters}, "or_filter")
+    return search_filter({"type": "OrFilter", "config": filters}, "or_filter", max_vertices=None)
 
 
 def not_filter(negated: Mapping[str, Any]) -> Filter:
     """Match items that don't match the filter."""
-    return search_filter({"type": "NotFilter", "config": negated}, "not_filter")
+    return search_filter({"type": "NotFilter", "config": negated}, "not_filter", max_vertices=None)
 
 
 def empty_filter() -> Filter:
@@ -138,7 +139,7 @@ def combine(
     published_start: datetime | str | None = None,
     published_end: datetime | str | None = None,
     relation: str | None = None,
-    max_vertices: int = geometries.MAX_VERTICES,
+    max_vertices: int | None = None,
 ) -> Filter:
     """Join what is given into one AndFilter; an empty one, which matches every item, if nothing is.
 
@@ -151,14 +152,16 @@ def combine(
     :param published_start: Published at this time or later.
     :param published_end: Published before this time; later than the start.
     :param relation: How footprints lie to the geometry, one of :data:`RELATIONS`.
-    :param max_vertices: Vertices that a geometry may have, closing ones included.
+    :param max_vertices: Vertices that a geometry may have, closing ones included, those in the filter too; by
+        default :data:`planet_provider.client.geometry.MAX_VERTICES` for ``geometry``, and for the filter what
+        its builder took.
     :raises InvalidInputError: One of them is malformed, or a window is empty.
     """
     parts = []
     if search_filter is not None:
         parts.append(filter_checks.search_filter(search_filter, "search_filter", max_vertices=max_vertices))
     if geometry is not None:
-        parts.append(geometry_filter(geometry, relation=relation, max_vertices=max_vertices))
+        parts.append(geometry_filter(geometry, relation=relation, max_vertices=_bound(max_vertices)))
     elif relation is not None:
         remedy = "says how items lie to a geometry; pass a GeoJSON geometry too, or leave it out."
         raise InvalidInputError("relation", relation, remedy)
@@ -176,7 +179,7 @@ def criteria(
     published_start: datetime | str | None = None,
     published_end: datetime | str | None = None,
     relation: str | None = None,
-    max_vertices: int = geometries.MAX_VERTICES,
+    max_vertices: int | None = None,
 ) -> dict[str, Any]:
     """Join what is given, with a geometry of any form.
 
@@ -188,7 +191,8 @@ def criteria(
         :func:`planet_provider.client.data.quick_search`.
     :raises InvalidInputError: One of them is malformed, or a window is empty.
     """
-    area = None if geometry is None else geometries.geometry(geometry, "geometry", max_vertices=max_vertices)
+    bound = _bound(max_vertices)
+    area = None if geometry is None else geometries.geometry(geometry, "geometry", max_vertices=bound)
     reference = area if area is not None and geometries.is_reference(area) else None
     combined = combine(
         search_filter,
@@ -201,6 +205,10 @@ def criteria(
         max_vertices=max_vertices,
     )
     return {"search_filter": combined} | checks.given(geometry=reference)
+
+
+def _bound(max_vertices: int | None) -> int:
+    return geometries.MAX_VERTICES if max_vertices is None else max_vertices
 
 
 def _window(name: str, start: datetime | str | None, end: datetime | str | None) -> list[Filter]:

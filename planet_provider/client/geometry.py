@@ -28,6 +28,8 @@ AREA_TYPES = ("Polygon", "MultiPolygon")
 
 _REFERENCE_PREFIX = "pl:features/"
 _REFERENCE = re.compile(r"pl:features/[^/\s]+/[^/\s]+/[^/\s]+")
+#: Longitude and latitude on WGS 84, without and with a height.
+_EPSG = (4326, 4979)
 _FILE_SUFFIXES = (".geojson", ".json")
 _FORMS = (
     "a GeoJSON geometry or Feature (dict or JSON string), a path to a .geojson or .json file, an object with "
@@ -38,15 +40,17 @@ _FORMS = (
 _Node = Callable[[object, str], tuple[list[Any], int]]
 
 
-def geometry(value: object, field: str = "geometry", *, max_vertices: int = MAX_VERTICES) -> dict[str, Any]:
+def geometry(
+    value: object, field: str = "geometry", *, max_vertices: int | None = MAX_VERTICES
+) -> dict[str, Any]:
     """Turn an area of interest into the geometry or the reference that Planet takes.
 
     :param value: GeoJSON geometry, Feature, or FeatureCollection of one feature, as dict or JSON string;
         path to a ``.geojson`` or ``.json`` file, which is read; anything with ``__geo_interface__``; a
         reference to a feature that is stored at Planet, ``pl:features/my/<collection>/<feature>``.
-        Coordinates are EPSG:4326, (longitude, latitude) in degrees.
+        Coordinates are EPSG:4326, (longitude, latitude) in degrees; what names another system is refused.
     :param field: Name that errors give the value.
-    :param max_vertices: Vertices it may have, closing ones included.
+    :param max_vertices: Vertices it may have, closing ones included; ``None`` where they were counted before.
     :return: ``{"type", "coordinates"}`` without any other member, or ``{"type": "ref", "content"}``.
     :raises InvalidInputError: It is none of these, cannot be read, or Planet would refuse it.
     """
@@ -58,8 +62,11 @@ def geometry(value: object, field: str = "geometry", *, max_vertices: int = MAX_
         return {"type": REFERENCE, "content": _reference(found.get("content"), f"{path}.content")}
     kind = checks.choice(kind, _COORDINATES, f"{path}.type")
     coordinates, vertices = _COORDINATES[kind](found.get("coordinates"), f"{path}.coordinates")
-    if vertices > max_vertices:
-        remedy = f"are more vertices than the {max_vertices} Planet takes; simplify it or split it up."
+    if max_vertices is not None and vertices > max_vertices:
+        remedy = (
+            f"are more vertices than the {max_vertices} Planet takes; simplify it or split it up, or raise "
+            "max_vertices (an extra of the connection) where Planet takes more of this account."
+        )
         raise InvalidInputError(f"{path}.coordinates", vertices, remedy)
     return {"type": kind, "coordinates": coordinates}
 
@@ -69,12 +76,12 @@ def is_reference(checked: Mapping[str, Any]) -> bool:
     return checked.get("type") == REFERENCE
 
 
-def check_area(value: object, field: str, *, max_vertices: int = MAX_VERTICES) -> None:
+def check_area(value: object, field: str, *, max_vertices: int | None = MAX_VERTICES) -> None:
     """Check an area that is sent as it is: a Polygon, a MultiPolygon or a reference, in no wrapping.
 
     :param value: The area as dict.
     :param field: Name that errors give the value.
-    :param max_vertices: Vertices it may have, closing ones included.
+    :param max_vertices: As for :func:`geometry`.
     """
     given = checks.mapping(value, field)
     checks.choice(given.get("type"), (*AREA_TYPES, REFERENCE), f"{field}.type")
@@ -83,6 +90,7 @@ def check_area(value: object, field: str, *, max_vertices: int = MAX_VERTICES) -
 
 def _resolve(value: object, field: str) -> object:
     if hasattr(value, "__geo_interface__"):
+        _check_crs(getattr(value, "crs", None), field)
         return value.__geo_interface__
     if isinstance(value, os.PathLike):
         return _from_file(os.fspath(value), field)
@@ -96,6 +104,18 @@ def _resolve(value: object, field: str) -> object:
     if stripped.lower().endswith(_FILE_SUFFIXES):
         return _from_file(stripped, field)
     raise InvalidInputError(field, value, f"must be {_FORMS}.")
+
+
+def _check_crs(crs: object, field: str) -> None:
+    """Refuse the coordinate system of a GeoPandas object, which its ``__geo_interface__`` doesn't tell."""
+    to_epsg = getattr(crs, "to_epsg", None)
+    if not callable(to_epsg):
+        return
+    epsg = to_epsg()
+    # Of what has no number, OGC's CRS84 among it, only that it isn't in degrees is sure.
+    if epsg not in (None, *_EPSG) or (epsg is None and getattr(crs, "is_projected", False)):
+        named = "a projection" if epsg is None else f"EPSG:{epsg}"
+        raise InvalidInputError(field, named, "is its coordinate system, not EPSG:4326; use to_crs(4326).")
 
 
 def _from_file(path: str | bytes, field: str) -> object:

@@ -69,7 +69,7 @@ def build(
     subscription_id: int | None = None,
     source_type: str | None = None,
     max_items: int = checks.MAX_ORDER_ITEMS,
-    max_vertices: int = geometries.MAX_VERTICES,
+    max_vertices: int | None = None,
 ) -> dict[str, Any]:
     """Build an order's request, and check it as :func:`validate` does.
 
@@ -92,7 +92,8 @@ def build(
     :param subscription_id: Subscription whose quota is charged; > 0.
     :param source_type: One of :data:`SOURCE_TYPES`; Planet takes ``scenes`` if there is none.
     :param max_items: Items that the order may have.
-    :param max_vertices: Vertices that a clip's area may have.
+    :param max_vertices: Vertices that a clip's area may have; by default as many as it has, for its builder
+        has counted them.
     :return: Body of the request, a copy of all that was given.
     :raises InvalidInputError: Names the field, its value and the remedy.
     """
@@ -124,7 +125,7 @@ def validate(
     request: Mapping[str, Any],
     *,
     max_items: int = checks.MAX_ORDER_ITEMS,
-    max_vertices: int = geometries.MAX_VERTICES,
+    max_vertices: int | None = geometries.MAX_VERTICES,
 ) -> None:
     """Check an order's request that is sent as it is.
 
@@ -133,7 +134,7 @@ def validate(
 
     :param request: Body of the request.
     :param max_items: Items that the order may have.
-    :param max_vertices: Vertices that a clip's area may have.
+    :param max_vertices: Vertices that a clip's area may have; ``None`` where they were counted before.
     :raises InvalidInputError: Names the field (``products[0].item_ids``), its value and the remedy.
     """
     given = checks.fields(request, "request", required=("name", "products"), optional=_OPTIONAL_FIELDS)
@@ -186,7 +187,7 @@ def _refuse_beside_products(**given: object) -> None:
         )
 
 
-def _normalized_tools(tools: object, max_vertices: int) -> list[order_tools.Tool]:
+def _normalized_tools(tools: object, max_vertices: int | None) -> list[order_tools.Tool]:
     return checks.sequence(tools, "tools", partial(order_tools.normalized, max_vertices=max_vertices))
 
 
@@ -212,7 +213,7 @@ def _checked_item_ids(entry: object, path: str) -> list[str]:
     return ids
 
 
-def _check_basemap(entry: object, path: str, max_vertices: int) -> None:
+def _check_basemap(entry: object, path: str, max_vertices: int | None) -> None:
     given = checks.fields(entry, path, required=("mosaic_name",), optional=("quad_ids", "geometry"))
     checks.text(given["mosaic_name"], f"{path}.mosaic_name")
     if ("quad_ids" in given) == ("geometry" in given):

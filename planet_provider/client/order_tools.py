@@ -33,7 +33,7 @@ PIXEL_TYPES = ("Auto", "8U", "16U", "16S", "32R")
 #: Bands that :func:`bandmath` can compute at most. Source: Planet's tools reference.
 MAX_BANDS = 15
 
-_PROJECTION = re.compile(r"EPSG:\d+")
+_PROJECTION = re.compile(r"EPSG:\d+", re.ASCII)
 _BANDS = tuple(f"b{index}" for index in range(1, MAX_BANDS + 1))
 
 Tool = dict[str, dict[str, Any]]
@@ -140,7 +140,8 @@ def harmonize(target_sensor: str) -> Tool:
 def bandmath(*bands: str, pixel_type: str = "Auto") -> Tool:
     """Compute new bands from the items' own.
 
-    :param bands: An expression for each new band, 1 to 15 of them, e.g. ``(b4 - b3) / (b4 + b3)``.
+    :param bands: An expression for each new band, 1 to 15 of them, e.g. ``(b4 - b3) / (b4 + b3)``. White space
+        around it, as a block in YAML has it, is dropped.
     :param pixel_type: One of :data:`PIXEL_TYPES`, in any capitalisation.
     """
     if len(bands) > MAX_BANDS:
@@ -148,30 +149,32 @@ def bandmath(*bands: str, pixel_type: str = "Auto") -> Tool:
             "bandmath", len(bands), f"are more bands than the {MAX_BANDS} Planet computes."
         )
     name = checks.choice(pixel_type, PIXEL_TYPES, "bandmath.pixel_type", fold_case=True)
-    return _built("bandmath", {**dict(zip(_BANDS, bands, strict=False)), "pixel_type": name})
+    return _built("bandmath", {**_stripped(dict(zip(_BANDS, bands, strict=False))), "pixel_type": name})
 
 
-def normalized(tool: object, field: str, *, max_vertices: int = geometries.MAX_VERTICES) -> Tool:
+def normalized(tool: object, field: str, *, max_vertices: int | None = geometries.MAX_VERTICES) -> Tool:
     """Return a tool that a user wrote by hand as Planet takes it.
 
     :param tool: ``{"<name>": {<parameters>}}``; a clip's area may have any form that :func:`clip` takes.
     :param field: Name that errors give it, e.g. ``tools[0]``.
-    :param max_vertices: Vertices that a clip's area may have.
+    :param max_vertices: Vertices that a clip's area may have; ``None`` where they were counted before.
     """
     name, parameters = _single(tool, field)
     copied = dict(parameters)
     if name == "clip" and "aoi" in copied:
         copied["aoi"] = geometries.geometry(copied["aoi"], f"{field}.clip.aoi", max_vertices=max_vertices)
+    if name == "bandmath":
+        copied = _stripped(copied)
     _check_parameters(name, copied, f"{field}.{name}", max_vertices)
     return {name: copied}
 
 
-def check(tool: object, field: str, *, max_vertices: int = geometries.MAX_VERTICES) -> None:
+def check(tool: object, field: str, *, max_vertices: int | None = geometries.MAX_VERTICES) -> None:
     """Check a tool that is sent as it is.
 
     :param tool: ``{"<name>": {<parameters>}}``.
     :param field: Name that errors give it, e.g. ``tools[0]``.
-    :param max_vertices: Vertices that a clip's area may have.
+    :param max_vertices: Vertices that a clip's area may have; ``None`` where they were counted before.
     :raises InvalidInputError: The tool or a parameter is unknown, missing or malformed.
     """
     name, parameters = _single(tool, field)
@@ -187,13 +190,20 @@ def _single(tool: object, field: str) -> tuple[str, Mapping[str, Any]]:
     return checks.choice(name, _PARAMETERS, field), checks.mapping(parameters, f"{field}.{name}")
 
 
+def _stripped(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value.strip() if name in _BANDS and isinstance(value, str) else value
+        for name, value in parameters.items()
+    }
+
+
 def _built(tool: str, parameters: Mapping[str, Any], max_vertices: int = geometries.MAX_VERTICES) -> Tool:
     given = {name: value for name, value in parameters.items() if value is not None}
     _check_parameters(tool, given, tool, max_vertices)
     return {tool: given}
 
 
-def _check_parameters(tool: str, parameters: Mapping[str, Any], path: str, max_vertices: int) -> None:
+def _check_parameters(tool: str, parameters: Mapping[str, Any], path: str, max_vertices: int | None) -> None:
     required, optional = _PARAMETERS[tool]
     checks.fields(parameters, path, required=tuple(required), optional=tuple(optional))
     if tool == "clip":
@@ -219,7 +229,11 @@ def _projection(value: object, path: str) -> object:
 
 def _name_template(value: object, path: str) -> object:
     template = checks.text(value, path)
-    if missing := [name for name in ("tilex", "tiley") if f"{{{name}" not in template]:
+    if "/" in template:
+        raise InvalidInputError(path, value, "must be a file's name, without a folder; leave the / out.")
+    if missing := [
+        name for name in ("tilex", "tiley") if not re.search(rf"\{{{name}(:[^}}]*)?\}}", template)
+    ]:
         remedy = f"lacks {{{missing[0]}}}; without it tiles would have the same name."
         raise InvalidInputError(path, value, remedy)
     return template

@@ -24,7 +24,7 @@ STATES = tuple(state.value for state in OrderState)
 PAGE_SIZE = 250
 
 #: Fields that Planet documents for sorting: name, created_on, state, last_modified.
-_SORT_BY = re.compile(r"\w+( (ASC|DESC))?(, ?\w+( (ASC|DESC))?)*", re.IGNORECASE)
+_SORT_BY = re.compile(r"\w+( (ASC|DESC))?(, ?\w+( (ASC|DESC))?)*", re.IGNORECASE | re.ASCII)
 
 
 def create(request: Mapping[str, Any]) -> Call[JSONObject]:
@@ -54,7 +54,7 @@ def get(order_id: str) -> Call[JSONObject]:
 
 def list_orders(
     *,
-    state: OrderState | str | Iterable[OrderState | str] = (),
+    state: OrderState | str | Iterable[OrderState | str] | None = None,
     name: str | None = None,
     name_contains: str | None = None,
     created_on: Span | None = None,
@@ -68,7 +68,7 @@ def list_orders(
 ) -> Call[list[JSONObject]]:
     """List orders, newest first, a page at a time. The rows hold no links to results.
 
-    :param state: One state or several.
+    :param state: One state or several; by default all.
     :param name: The whole name.
     :param name_contains: A part of the name.
     :param created_on: A point in time or a span, as :func:`planet_provider.client.moments.span` takes it: a
@@ -83,7 +83,6 @@ def list_orders(
     :param page_size: Rows a page, at most.
     :raises InvalidInputError: A filter is malformed, or a time has no offset.
     """
-    states = [state] if isinstance(state, str) else list(state)
     optional = {
         "name": _text(name, "name"),
         "name__contains": _text(name_contains, "name_contains"),
@@ -96,7 +95,7 @@ def list_orders(
     }
     source = checks.text(source_type, "source_type")
     params = [("source_type", source), ("page_size", str(checks.whole_number(page_size, "page_size")))]
-    params += [("state", checks.choice(one, STATES, "state")) for one in states]
+    params += [("state", checks.choice(one, STATES, "state")) for one in _states(state)]
     params += [(key, value) for key, value in optional.items() if value is not None]
     return Call(
         method="GET",
@@ -113,12 +112,13 @@ def changes(
     state: Iterable[OrderState] = (),
     last_modified: Span | None = None,
     sort_by: str | None = None,
+    page_size: int = PAGE_SIZE,
 ) -> Call[list[JSONObject]]:
     """List orders as :func:`list_orders` does, but leave out rows that can't be read.
 
     For watching many: a single odd row must not hide the others.
     """
-    listed = list_orders(state=state, last_modified=last_modified, sort_by=sort_by)
+    listed = list_orders(state=state, last_modified=last_modified, sort_by=sort_by, page_size=page_size)
     return replace(listed, parse=_readable_orders)
 
 
@@ -140,7 +140,7 @@ def bulk_cancel(order_ids: Iterable[str]) -> Call[JSONObject]:
 
     :param order_ids: Planet order UUIDs; never empty, because Planet takes an empty body for "all of them".
     """
-    ids = [checks.order_id(one, field=f"order_ids[{index}]") for index, one in enumerate(order_ids)]
+    ids = checks.order_ids(order_ids)
     if not ids:
         raise InvalidInputError(
             "order_ids", ids, "must name at least one order; Planet would cancel every queued order instead."
@@ -159,6 +159,16 @@ def stats() -> Call[JSONObject]:
     return Call(method="GET", path=_STATS, rate_class="orders.stats", parse=json_object)
 
 
+def _states(value: object) -> list[Any]:
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, Iterable) or isinstance(value, Mapping):
+        raise InvalidInputError("state", value, f"must be one or several of {', '.join(STATES)}.")
+    return list(value)
+
+
 def _text(value: str | None, field: str) -> str | None:
     return None if value is None else checks.text(value, field)
 
@@ -166,7 +176,8 @@ def _text(value: str | None, field: str) -> str | None:
 def _user_id(value: str | int | None) -> str | None:
     if value is None or value == "all":
         return value
-    if isinstance(value, bool) or not str(value).isdecimal():
+    # Other scripts have decimal digits too.
+    if isinstance(value, bool) or not (str(value).isascii() and str(value).isdecimal()):
         raise InvalidInputError("user_id", value, "must be a user's number, or 'all'.")
     return str(value)
 

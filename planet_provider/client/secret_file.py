@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from planet_provider.client.credentials import fits_header
 from planet_provider.exceptions import CredentialsError
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ SECRET_FILE = Path("~/.planet.json")
 OWNER_ONLY = 0o600
 
 _EXPECTED = 'expected {"key": "..."}'
+_NO_KEY = "holds characters that no key has: blanks, line breaks, control characters or others than ASCII"
 
 
 def read_secret(path: str | os.PathLike[str] = SECRET_FILE) -> str:
@@ -30,13 +32,15 @@ def read_secret(path: str | os.PathLike[str] = SECRET_FILE) -> str:
     a warning is logged.
 
     :param path: The file; ``~`` is expanded.
-    :raises CredentialsError: It cannot be read, or holds no key.
+    :raises CredentialsError: It cannot be read, or holds no key, or one that can't be a key.
     """
     file = _expanded(path)
     content = _content(file)
     key = content.get("key") if isinstance(content, dict) else None
     if not isinstance(key, str) or not key.strip():
         raise CredentialsError(f'The Planet secret file {file} holds no "key"; {_EXPECTED}.')
+    if not fits_header(key.strip()):
+        raise CredentialsError(f'The "key" in the Planet secret file {file} {_NO_KEY}.')
     _close_to_others(file)
     return key.strip()
 
@@ -50,10 +54,13 @@ def store_secret(api_key: str, path: str | os.PathLike[str] = SECRET_FILE) -> Pa
     :param api_key: Planet API key.
     :param path: The file; ``~`` is expanded. Its folder must exist.
     :return: The file.
-    :raises CredentialsError: The key is empty; or there is a file that is no secret file; or it can't be written.
+    :raises CredentialsError: The key is empty, or has characters that no key has; or there is a file that is no
+        secret file; or it can't be written.
     """
     if not isinstance(api_key, str) or not api_key.strip():
         raise CredentialsError("The API key to store is empty.")
+    if not fits_header(api_key.strip()):
+        raise CredentialsError(f"The API key to store {_NO_KEY}.")
     file = _expanded(path)
     content = _content(file) if file.exists() else {}
     if not isinstance(content, dict):
@@ -70,9 +77,13 @@ def store_secret(api_key: str, path: str | os.PathLike[str] = SECRET_FILE) -> Pa
 
 def _expanded(path: str | os.PathLike[str]) -> Path:
     try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise CredentialsError(f"The Planet secret file {path} cannot be found: {error}.") from None
+        expanded = Path(path).expanduser()
+        os.fsencode(expanded)
+        if "\0" in str(expanded):
+            raise ValueError("its path holds a null character")
+    except (RuntimeError, ValueError) as error:
+        raise CredentialsError(f"The Planet secret file {path!r} cannot be found: {error}.") from None
+    return expanded
 
 
 def _content(file: Path) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from planet_provider.client import checks, data
-from planet_provider.client.assets import asset_reference, is_active
+from planet_provider.client.assets import activation, asset_reference, is_active
 from planet_provider.exceptions import AssetTimeoutError, PlanetError
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def wait_for_asset(
         assets = session.send(data.assets(ids[0], ids[1]))
         reference = asset_reference(assets, *ids)
         if activate and not is_active(reference):
-            session.send(data.activate(assets[ids[2]]["_links"]["activate"]))
+            session.send(activation(assets, *ids))
             activate = False
         if callback is not None:
             callback(reference)

@@ -12,9 +12,10 @@ from planet_provider.client.config import PlanetConfig
 from planet_provider.client.session import PlanetSession
 from planet_provider.exceptions import NotFoundError, PermissionDeniedError, PlanetError
 
-#: How often, and for how many seconds, it tries: somebody waits for it.
+#: How often, for how many seconds and with what pauses it tries: somebody waits for it.
 ATTEMPTS = 2
 TIMEOUT_SECONDS = 10.0
+BACKOFF_SECONDS = 1.0
 
 
 def checkup(config: PlanetConfig) -> tuple[bool, str]:
@@ -27,6 +28,7 @@ def checkup(config: PlanetConfig) -> tuple[bool, str]:
         config,
         max_attempts=min(config.max_attempts, ATTEMPTS),
         timeout=min(config.timeout, TIMEOUT_SECONDS),
+        backoff_seconds=min(config.backoff_seconds, BACKOFF_SECONDS),
     )
     said, accepted = [], False
     try:

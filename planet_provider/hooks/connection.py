@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from airflow.providers.common.compat.sdk import Connection
 
@@ -23,12 +24,12 @@ AUTH_METHODS = ("api_key", "oauth", "login", "env", "file")
 #: Extras that go to :class:`PlanetConfig` under the same name.
 _CLIENT_EXTRAS = frozenset(
     {"rate_limits", "rate_limit_store", "timeout", "max_connections", "max_attempts", "max_retry_seconds"}
-    | {"rate_limit_fallback", "max_queue_seconds", "backoff_seconds"}
+    | {"rate_limit_fallback", "max_queue_seconds", "backoff_seconds", "max_order_items", "max_vertices"}
 )
 _AUTH_EXTRAS = frozenset({"auth", "auth_file", "env_var", "token_url"})
 #: All extras; the form's fields in :func:`planet_provider.get_provider_info` are the same.
 KNOWN_EXTRAS = _CLIENT_EXTRAS | _AUTH_EXTRAS
-_WHOLE_NUMBERS = frozenset({"max_connections", "max_attempts"})
+_WHOLE_NUMBERS = frozenset({"max_connections", "max_attempts", "max_order_items", "max_vertices"})
 _TEXTS = frozenset({"rate_limit_store", "auth_file", "env_var", "token_url"})
 
 
@@ -113,7 +114,19 @@ def _base_url(connection: Connection) -> str:
     if "://" not in host:
         # A connection given as URI holds scheme, host and port apart.
         host = f"{connection.schema or 'https'}://{host}"
-    return f"{host}:{connection.port}" if connection.port else host
+    return _with_port(host, connection.port) if connection.port else host
+
+
+def _with_port(host: str, port: int) -> str:
+    try:
+        parts = urlsplit(host)
+        given = parts.port
+    except ValueError:
+        return host  # no URL, which PlanetConfig tells
+    if given not in (None, port):
+        raise ConfigurationError(f"host has port {given}, and port={port}: give one of them.")
+    netloc = parts.netloc if given else f"{parts.netloc.rstrip(':')}:{port}"
+    return urlunsplit(parts._replace(netloc=netloc))
 
 
 def _credential(connection: Connection, extras: Mapping[str, Any]) -> dict[str, Any]:

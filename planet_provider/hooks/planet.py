@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from os import PathLike
 from typing import Any, TypeVar
@@ -10,12 +10,15 @@ from typing import Any, TypeVar
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 from airflow.sdk.log import mask_secret
 
-from planet_provider.client import collect, data, filters, orders, secret_file
+from planet_provider.client import checks, collect, data, filters, orders, secret_file
 from planet_provider.client import geometry as geometries
+from planet_provider.client.assets import activate_asset, find_asset
 from planet_provider.client.auth import api_key_of
 from planet_provider.client.call import Call
 from planet_provider.client.cancelling import cancel_order, cancel_orders
 from planet_provider.client.config import PlanetConfig
+from planet_provider.client.parse import JSONObject
+from planet_provider.client.redis_url import redis_secrets
 from planet_provider.client.saved_searches import SavedSearch, save_search
 from planet_provider.client.secret_file import SECRET_FILE
 from planet_provider.client.session import AsyncPlanetSession, PlanetSession
@@ -134,6 +137,8 @@ class PlanetHook(BaseHook):
     ) -> Iterator[dict[str, Any]]:
         """Search the catalogue and yield items (GeoJSON Features), each once.
 
+        All parameters are checked at once; the first request is sent for the first item.
+
         :param item_types: e.g. ``["PSScene"]``.
         :param search_filter: As :mod:`planet_provider.client.filters` builds it.
         :param geometry: Area of interest beside the filter, as
@@ -141,10 +146,10 @@ class PlanetHook(BaseHook):
         :param sort: One of :data:`planet_provider.client.data.SORTS`.
         :param limit: Stop after as many items; by default all.
         """
-        wanted = filters.criteria(search_filter, geometry)
+        config = self.config()
+        wanted = filters.criteria(search_filter, geometry, max_vertices=config.max_vertices)
         call = data.quick_search(item_types, sort=sort, **wanted)
-        with self.session() as session:
-            yield from collect.items(session.pages(call), limit)
+        return _gathered(config, call, collect.items, limit)
 
     def write_search(
         self,
@@ -179,8 +184,9 @@ class PlanetHook(BaseHook):
         enable_email: bool = False,
     ) -> dict[str, Any]:
         """Save a search, under a name that others may have too; see :meth:`upsert_search`."""
-        wanted = filters.criteria(search_filter, geometry)
-        return self._send(data.create_search(name, item_types, enable_email=enable_email, **wanted))
+        with self.session() as session:
+            wanted = _criteria(session, search_filter, geometry)
+            return session.send(data.create_search(name, item_types, enable_email=enable_email, **wanted))
 
     def update_search(
         self,
@@ -193,10 +199,11 @@ class PlanetHook(BaseHook):
         enable_email: bool = False,
     ) -> dict[str, Any]:
         """Replace a saved search."""
-        wanted = filters.criteria(search_filter, geometry)
-        return self._send(
-            data.update_search(search_id, name, item_types, enable_email=enable_email, **wanted)
-        )
+        with self.session() as session:
+            wanted = _criteria(session, search_filter, geometry)
+            return session.send(
+                data.update_search(search_id, name, item_types, enable_email=enable_email, **wanted)
+            )
 
     def upsert_search(
         self,
@@ -208,8 +215,8 @@ class PlanetHook(BaseHook):
         enable_email: bool = False,
     ) -> SavedSearch:
         """Save a search under a name, or bring the one of that name up to date; never twice."""
-        wanted = filters.criteria(search_filter, geometry)
         with self.session() as session:
+            wanted = _criteria(session, search_filter, geometry)
             return save_search(session, name, item_types, enable_email=enable_email, **wanted)
 
     def get_search(self, search_id: str) -> dict[str, Any]:
@@ -230,16 +237,14 @@ class PlanetHook(BaseHook):
         :param limit: Stop after as many; by default all.
         """
         call = data.list_searches(search_type=search_type, sort=sort)
-        with self.session() as session:
-            yield from collect.rows(session.pages(call), limit)
+        return _gathered(self.config(), call, collect.rows, limit)
 
     def run_search(
         self, search_id: str, *, sort: str | None = None, limit: int | None = None
     ) -> Iterator[dict[str, Any]]:
         """Run a saved search and yield items (GeoJSON Features), each once."""
         call = data.run_search(search_id, sort=sort)
-        with self.session() as session:
-            yield from collect.items(session.pages(call), limit)
+        return _gathered(self.config(), call, collect.items, limit)
 
     def delete_search(self, search_id: str) -> None:
         """Delete a saved search. Where the answer gets lost and the search is gone then, that is success.
@@ -256,6 +261,23 @@ class PlanetHook(BaseHook):
         """Get an item's assets by asset type. Holds signed links: don't return it from a task."""
         return self._send(data.assets(item_type, item_id))
 
+    def get_asset(self, item_type: str, item_id: str, asset_type: str) -> dict[str, Any]:
+        """Get one of an item's assets. Holds a signed link: don't return it from a task.
+
+        :raises AssetUnavailableError: The item has no such asset, or the account may not download it.
+        """
+        wanted = checks.asset_type(asset_type)
+        return dict(find_asset(self.get_assets(item_type, item_id), item_type, item_id, wanted))
+
+    def activate_asset(self, item_type: str, item_id: str, asset_type: str) -> dict[str, Any]:
+        """Have an asset made ready for download, unless it is or is about to be; it isn't waited for.
+
+        :return: ``{item_type, item_id, asset_type, status, md5_digest}``, without links.
+        :raises AssetUnavailableError: The item has no such asset, or the account may not download it.
+        """
+        with self.session() as session:
+            return activate_asset(session, item_type, item_id, asset_type)
+
     def get_item_coverage(
         self,
         item_type: str,
@@ -271,8 +293,9 @@ class PlanetHook(BaseHook):
         :param mode: ``UDM2`` (exact; may answer ``activating``: ask again) or ``estimate``.
         :param band: Band of the UDM2, e.g. ``cloud``.
         """
-        area = geometries.geometry(geometry)
-        return self._send(data.coverage(item_type, item_id, area, mode=mode, band=band))
+        with self.session() as session:
+            area = geometries.geometry(geometry, max_vertices=session.config.max_vertices)
+            return session.send(data.coverage(item_type, item_id, area, mode=mode, band=band))
 
     def get_stats(
         self,
@@ -283,8 +306,9 @@ class PlanetHook(BaseHook):
         geometry: Any = None,
     ) -> dict[str, Any]:
         """Count matching items by the time they were acquired at."""
-        wanted = filters.criteria(search_filter, geometry)
-        return self._send(data.stats(item_types, interval=interval, **wanted))
+        with self.session() as session:
+            wanted = _criteria(session, search_filter, geometry)
+            return session.send(data.stats(item_types, interval=interval, **wanted))
 
     def create_order(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Place an order, as it is, now. To place it once instead, see :mod:`planet_provider.ordering`."""
@@ -301,8 +325,7 @@ class PlanetHook(BaseHook):
         :param filters: As :func:`planet_provider.client.orders.list_orders` takes them.
         """
         call = orders.list_orders(**filters)
-        with self.session() as session:
-            yield from collect.rows(session.pages(call), limit)
+        return _gathered(self.config(), call, collect.rows, limit)
 
     def cancel_order(self, order_id: str) -> dict[str, Any]:
         """Cancel a queued order. One that is cancelled already is as good.
@@ -335,11 +358,33 @@ class PlanetHook(BaseHook):
             return session.send(call)
 
 
+def _criteria(session: PlanetSession, search_filter: Any, geometry: Any) -> dict[str, Any]:
+    return filters.criteria(search_filter, geometry, max_vertices=session.config.max_vertices)
+
+
+def _gathered(
+    config: PlanetConfig,
+    call: Call[list[JSONObject]],
+    gather: Callable[[Iterable[list[JSONObject]], int | None], Iterator[JSONObject]],
+    limit: int | None,
+) -> Iterator[JSONObject]:
+    """Check the limit now, and open a session once the first result is asked for."""
+    most = checks.limit(limit)
+
+    def gathered() -> Iterator[JSONObject]:
+        with PlanetSession(config) as session:
+            yield from gather(session.pages(call), most)
+
+    return gathered()
+
+
 def _secrets(config: PlanetConfig) -> list[str]:
+    store = config.rate_limit_store
     given = (
         config.api_key,
         config.oauth.client_secret if config.oauth else "",
         config.login.password if config.login else "",
+        *(redis_secrets(store) if store.lower().startswith("redis") else ()),
     )
     return [secret for secret in given if secret]
 

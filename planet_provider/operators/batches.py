@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import PurePosixPath
 from typing import Any
 
-from planet_provider.client import checks
 from planet_provider.exceptions import InvalidInputError
 from planet_provider.hooks.storage import store_and_name
 from planet_provider.transfer.store import Store, read, write
 
 #: Bytes that a file of item ids may have: 500 ids are some 20 kB.
 _MAX_BATCH_BYTES = 16 * 1024 * 1024
+
+_FORM = '{"item_type": ..., "item_ids": [...]}'
 
 
 def batches(found: Mapping[str, list[str]], batch_size: int) -> Iterator[dict[str, Any]]:
@@ -31,14 +32,22 @@ def batches(found: Mapping[str, list[str]], batch_size: int) -> Iterator[dict[st
 def write_batches(whole: Iterable[Mapping[str, Any]], store: Store, name: str) -> Iterator[dict[str, Any]]:
     """Write each batch's ids to a file of its own, for results too large for XCom.
 
+    Its digest is in the file's name, so no other search writes other ids to where this one's are read from.
+
     :param name: The result's file, beside which they are written.
-    :return: ``{"item_type": ..., "count": ..., "path": ...}``.
+    :return: ``{"item_type": ..., "count": ..., "path": ..., "sha256": ...}``.
     """
-    stem = PurePosixPath(name).stem
     for number, batch in enumerate(whole):
-        file = f"{stem}.batch-{number:05d}.json"
-        write(store, file, json.dumps(batch["item_ids"]).encode())
-        yield {"item_type": batch["item_type"], "count": len(batch["item_ids"]), "path": store.uri(file)}
+        content = json.dumps(batch["item_ids"]).encode()
+        digest = hashlib.sha256(content).hexdigest()
+        file = f"{name}.batch-{number:05d}-{digest[:12]}.json"
+        write(store, file, content)
+        yield {
+            "item_type": batch["item_type"],
+            "count": len(batch["item_ids"]),
+            "path": store.uri(file),
+            "sha256": digest,
+        }
 
 
 def read_batch(batch: Any) -> Any:
@@ -47,13 +56,22 @@ def read_batch(batch: Any) -> Any:
     :param batch: What a search returned; ``None`` is handed on.
     :raises InvalidInputError: It is no batch; or the file is not there, or holds something else.
     """
-    if batch is None or "path" not in checks.mapping(batch, "items"):
+    if batch is None:
+        return None
+    if not isinstance(batch, Mapping):
+        raise InvalidInputError("items", batch, f"must be one batch, {_FORM}. {_remedy(batch)}")
+    if "path" not in batch:
         return batch
     store, name = store_and_name(batch["path"], "items.path")
     content = read(store, name, _MAX_BATCH_BYTES)
     if content is None:
         raise InvalidInputError(
             "items.path", batch["path"], "there is no such file; it is written by PlanetSearchOperator."
+        )
+    # Batches of earlier versions have no digest.
+    if batch.get("sha256") not in (None, hashlib.sha256(content).hexdigest()):
+        raise InvalidInputError(
+            "items.path", batch["path"], "has been changed since the search wrote it; run the search again."
         )
     try:
         item_ids = json.loads(content)
@@ -64,3 +82,14 @@ def read_batch(batch: Any) -> Any:
             "items.path", batch["path"], f"doesn't hold the {batch.get('count')} item ids of the search."
         )
     return {"item_type": batch.get("item_type"), "item_ids": item_ids}
+
+
+def _remedy(given: object) -> str:
+    if isinstance(given, str):
+        return (
+            "This is text: hand on the search's output itself, by .expand(items=search.output), or set "
+            "render_template_as_native_obj=True on the DAG where a template gives it."
+        )
+    if isinstance(given, (list, tuple)) and given and all(isinstance(one, str) for one in given):
+        return "These are item ids; say of which item type they are."
+    return "To order each batch of a search write .expand(items=search.output)."

@@ -1,4 +1,4 @@
-"""A delivery as an operator's templated field: what must not be shown, and what is no template of Airflow's."""
+"""What must not be shown of an order's templated fields, and what in them is no template of Airflow's."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ def mask_credentials(delivery: Any) -> None:
         for name, value in fields.items() if isinstance(fields, Mapping) else ():
             if name in order_delivery.CREDENTIAL_FIELDS.get(cloud, ()) and isinstance(value, str):
                 mask_secret(value)
+
+
+def mask_webhook(notifications: Any) -> None:
+    """Hide the webhook's address from logs and pages: it is often a secret by itself."""
+    webhook = notifications.get("webhook") if isinstance(notifications, Mapping) else None
+    url = webhook.get("url") if isinstance(webhook, Mapping) else None
+    if isinstance(url, str):
+        mask_secret(url)
 
 
 def keep_placeholders(delivery: Any) -> Any:

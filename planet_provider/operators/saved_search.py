@@ -73,8 +73,14 @@ class PlanetUpsertSearchOperator(PlanetOperator):
         """Save the search, unless it is saved as it is."""
         name = checks.text(self.name, "name")
         item_types = checks.item_types(self.item_types)
-        wanted = filters.criteria(self.search_filter, self.geometry, self.acquired_start, self.acquired_end)
         with self.hook.session() as session:
+            wanted = filters.criteria(
+                self.search_filter,
+                self.geometry,
+                self.acquired_start,
+                self.acquired_end,
+                max_vertices=session.config.max_vertices,
+            )
             saved = save_search(session, name, item_types, enable_email=self.enable_email, **wanted)
         self.log.info("The saved search %r is %s: %s", name, saved.action, saved.id)
         about = {"search_id": saved.id, "name": name, "action": saved.action, "item_types": item_types}

@@ -46,11 +46,11 @@ class PlanetSearchOperator(PlanetOperator):
         ``.geojson`` (one FeatureCollection), ``.ndjson`` (one Feature a line) or ``.parquet`` (GeoParquet,
         extra ``geoparquet``). It appears whole or not at all. (templated)
     :param xcom_max_items: Above as many items, batches are written beside ``output_path`` and XCom holds
-        their paths; without ``output_path`` such a result is refused. 10,000 ids are some 300 kB.
+        their paths; without ``output_path`` the search ends with an error there. 10,000 ids are some 300 kB.
     :param planet_conn_id: Airflow connection of type ``planet``. (templated)
     :return: XCom ``return_value``: ``[{"item_type": ..., "item_ids": [...]}, ...]``, made for
-        ``.expand(items=search.output)``; above ``xcom_max_items`` ``{"item_type", "count", "path"}``. Nothing
-        found: ``[]``. XCom ``summary``: ``{count, batches, item_types, output_path, limited}``.
+        ``.expand(items=search.output)``; above ``xcom_max_items`` ``{"item_type", "count", "path", "sha256"}``.
+        Nothing found: ``[]``. XCom ``summary``: ``{count, batches, item_types, output_path, limited}``.
     """
 
     template_fields: Sequence[str] = (
@@ -98,17 +98,20 @@ class PlanetSearchOperator(PlanetOperator):
     @task_errors()
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Search, page by page."""
-        call = self._call()
         output = self._output()
         found: defaultdict[str, list[str]] = defaultdict(list)
+        count = 0
         with ExitStack() as stack:
             session = stack.enter_context(self.hook.session())
+            call = self._call(session.config.max_vertices)
             items: Iterable[Item] = collect.items(session.pages(call), self.limit)
             if output is not None:
                 items = stack.enter_context(closing(written(items, *output)))
             for item in items:
                 found[item["properties"]["item_type"]].append(item["id"])
-        count = sum(map(len, found.values()))
+                count += 1
+                if output is None and count > self.xcom_max_items:
+                    raise self._too_many()
         result = self._hand_on(found, count, output)
         summary = {
             "count": count,
@@ -123,7 +126,7 @@ class PlanetSearchOperator(PlanetOperator):
         context["ti"].xcom_push(key="summary", value=summary)
         return result
 
-    def _call(self) -> Call[list[Item]]:
+    def _call(self, max_vertices: int) -> Call[list[Item]]:
         """Check all parameters; no request is sent before."""
         checks.whole_number(self.batch_size, "batch_size")
         checks.whole_number(self.xcom_max_items, "xcom_max_items")
@@ -136,7 +139,13 @@ class PlanetSearchOperator(PlanetOperator):
             raise InvalidInputError(
                 "item_types", None, "give item types, such as ['PSScene'], or a search_id."
             )
-        wanted = filters.criteria(self.search_filter, self.geometry, self.acquired_start, self.acquired_end)
+        wanted = filters.criteria(
+            self.search_filter,
+            self.geometry,
+            self.acquired_start,
+            self.acquired_end,
+            max_vertices=max_vertices,
+        )
         return data.quick_search(self.item_types, sort=self.sort, **wanted)
 
     def _refuse_beside_search_id(self) -> None:
@@ -158,13 +167,13 @@ class PlanetSearchOperator(PlanetOperator):
         self, found: Mapping[str, list[str]], count: int, output: tuple[Store, str] | None
     ) -> list[dict[str, Any]]:
         whole = batches(found, self.batch_size)
-        if count <= self.xcom_max_items:
+        if output is None or count <= self.xcom_max_items:
             return list(whole)
-        if output is None:
-            raise InvalidInputError(
-                "output_path",
-                None,
-                f"the search found {count} items, more than xcom_max_items={self.xcom_max_items} allows in "
-                "XCom: set output_path, narrow the search, or set limit.",
-            )
         return list(write_batches(whole, *output))
+
+    def _too_many(self) -> InvalidInputError:
+        remedy = (
+            f"the search finds more items than xcom_max_items={self.xcom_max_items} allows in XCom: set "
+            "output_path, narrow the search, or set limit."
+        )
+        return InvalidInputError("output_path", None, remedy)

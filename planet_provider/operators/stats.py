@@ -69,10 +69,16 @@ class PlanetSearchStatsOperator(PlanetOperator):
     @task_errors()
     def execute(self, context: Context) -> dict[str, Any]:
         """Count, in one request."""
-        wanted = filters.criteria(self.search_filter, self.geometry, self.acquired_start, self.acquired_end)
-        call = data.stats(checks.item_types(self.item_types), interval=self.interval, **wanted)
+        item_types = checks.item_types(self.item_types)
         with self.hook.session() as session:
-            found = session.send(call)
+            wanted = filters.criteria(
+                self.search_filter,
+                self.geometry,
+                self.acquired_start,
+                self.acquired_end,
+                max_vertices=session.config.max_vertices,
+            )
+            found = session.send(data.stats(item_types, interval=self.interval, **wanted))
         buckets = [
             {"start_time": bucket["start_time"], "count": bucket["count"]} for bucket in found["buckets"]
         ]

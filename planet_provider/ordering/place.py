@@ -101,7 +101,7 @@ def place_order(
     :raises RateLimitStoreError: That it is about to be placed can't be noted, so it was not placed.
     :raises APIError: Planet refused the order.
     """
-    validate(request)
+    validate(request, max_items=session.config.max_order_items, max_vertices=session.config.max_vertices)
     digest = request_digest(request, salt=salt)
     name = order_name(request["name"], digest)
     config = session.config

@@ -34,6 +34,8 @@ SETTINGS: dict[str, tuple[Any, str]] = {
     "max_retry_seconds": (7.0, "7"),
     "max_queue_seconds": (11.0, "11.0"),
     "backoff_seconds": (0.25, "0.25"),
+    "max_order_items": (1000, "1000"),
+    "max_vertices": (5000, "5000"),
 }
 
 

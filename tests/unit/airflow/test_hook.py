@@ -121,10 +121,10 @@ def test_the_test_button_with_nobody_there(connect: Connect) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     # Patient settings, which the button must not wait for.
-    connect({"host": f"http://127.0.0.1:{port}"}, backoff_seconds=2.0, max_attempts=10)
+    connect({"host": f"http://127.0.0.1:{port}"}, backoff_seconds=60.0, max_attempts=10)
     started = time.monotonic()
     ok, said = PlanetHook().test_connection()
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 30
     assert not ok
     assert f"127.0.0.1:{port}" in said
 

@@ -167,7 +167,8 @@ def test_a_file_in_s3(
     features = read_features(content, suffix)
     assert ti.xcoms["summary"]["output_path"] == f"s3://store@bucket/some/found{suffix}"
     assert ti.xcoms["summary"]["count"] == len(features) > 6
-    assert batches[0]["path"] == "s3://store@bucket/some/found.batch-00000.json"
+    digest = batches[0]["sha256"]
+    assert batches[0]["path"] == f"s3://store@bucket/some/found{suffix}.batch-00000-{digest[:12]}.json"
     read = [read_batch(batch) for batch in batches]
     assert [(one["properties"]["item_type"], one["id"]) for one in features] == listed(read)
 
@@ -222,7 +223,7 @@ def test_large_results_go_to_files(
         **window,
     )
     batches = runner.run(search, ti)
-    assert all(set(batch) == {"item_type", "count", "path"} for batch in batches)
+    assert all(set(batch) == {"item_type", "count", "path", "sha256"} for batch in batches)
     assert len(json.dumps(ti.xcoms)) < 3000
     read = [read_batch(batch) for batch in batches]
     assert [len(batch["item_ids"]) for batch in read] == [batch["count"] for batch in batches]

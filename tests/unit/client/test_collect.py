@@ -29,7 +29,7 @@ def key(item: dict[str, Any]) -> tuple[str, str]:
     return item["properties"]["item_type"], item["id"]
 
 
-@given(pages=st.lists(features, max_size=5), limit=st.none() | st.integers(0, 10))
+@given(pages=st.lists(features, max_size=5), limit=st.none() | st.integers(1, 10))
 def test_each_item_once_in_order(pages: list[list[dict[str, Any]]], limit: int | None) -> None:
     expected = list(dict.fromkeys(key(item) for page in pages for item in page))
     got = [key(item) for item in collect.items(pages, limit)]
@@ -42,7 +42,7 @@ def test_no_further_page_is_asked_for() -> None:
             asked.append(number)
             yield [{"id": f"{number}{letter}", "properties": {"item_type": "PSScene"}} for letter in "ab"]
 
-    for limit, expected in ((0, []), (1, [0]), (2, [0]), (3, [0, 1]), (None, [0, 1, 2])):
+    for limit, expected in ((1, [0]), (2, [0]), (3, [0, 1]), (None, [0, 1, 2])):
         asked: list[int] = []
         items = list(collect.items(pages(), limit))
         assert asked == expected

@@ -97,7 +97,7 @@ def test_the_credential_never_goes_abroad(planet_sandbox: Sandbox, connect: Conn
 )
 def test_other_links_that_are_not_followed(planet_sandbox: Sandbox, connect: Connect, link: str) -> None:
     planet_sandbox.faults.add(Fault(kind="status", status=200, body=page(link, "a")))
-    client = connect(planet_sandbox, max_attempts=1, timeout=1.0)
+    client = connect(planet_sandbox, max_attempts=1)
     with pytest.raises(UnexpectedResponseError):
         client.pages(SEARCH)
     assert [request.path for request in planet_sandbox.requests] == ["/data/v1/quick-search"]

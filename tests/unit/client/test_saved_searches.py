@@ -67,12 +67,12 @@ def test_quick_searches_of_the_same_name_are_none(session: PlanetSession) -> Non
 
 @pytest.mark.parametrize(
     "fault",
-    [Fault(kind="drop_after", **POST), Fault(kind="delay", seconds=3.0, **POST)],
+    [Fault(kind="drop_after", **POST), Fault(kind="delay", seconds=600.0, **POST)],
     ids=lambda f: f.kind,
 )
 def test_a_lost_answer_makes_no_second_one(planet_sandbox: Sandbox, fault: Fault) -> None:
     planet_sandbox.faults.add(fault)
-    with session_of(planet_sandbox, timeout=0.5) as session:
+    with session_of(planet_sandbox, timeout=5.0) as session:
         saved = save_search(session, "weekly", ["PSScene"], ANY)
         assert names(session) == ["weekly"]
         assert session.send(data.get_search(saved.id))["name"] == "weekly"
@@ -161,9 +161,9 @@ def test_bad_input(
 @pytest.mark.guide("search-saved-delete")
 @pytest.mark.parametrize("kind", ["drop_after", "delay"])
 def test_a_delete_whose_answer_was_lost_is_done(planet_sandbox: Sandbox, connect: Connect, kind: Any) -> None:
-    client = connect(planet_sandbox, timeout=0.5)
+    client = connect(planet_sandbox, timeout=5.0)
     search_id = client.send(data.create_search("weekly", ["PSScene"], ANY))["id"]
-    planet_sandbox.faults.add(Fault(kind=kind, method="DELETE", seconds=3.0))
+    planet_sandbox.faults.add(Fault(kind=kind, method="DELETE", seconds=600.0))
     assert client.send(data.delete_search(search_id)) is None
     deletes = [one.status for one in planet_sandbox.requests if one.method == "DELETE"]
     assert deletes[-1] == 404

@@ -1,0 +1,98 @@
+"""The create operator's parameters: the account's bounds, what is templated, what must not be shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.sdk.log import redact
+from airflow_support import Connect, Runner, Scenes
+
+from planet_provider.client import order_tools
+from planet_provider.exceptions import InvalidInputError
+from planet_provider.operators.orders import PlanetCreateOrderOperator, PlanetDownloadOrderOperator
+from planet_provider.sandbox import Sandbox
+from planet_provider.sandbox.bundles import choose
+
+
+def create(**parameters: Any) -> PlanetCreateOrderOperator:
+    return PlanetCreateOrderOperator(task_id="order", name="n", product_bundle="visual", **parameters)
+
+
+def around(longitude: float, latitude: float, vertices: int) -> dict[str, Any]:
+    """Return an area about a place with as many vertices, and the closing one."""
+    top = [[longitude - 1 + 2 * index / vertices, latitude + 1] for index in range(vertices - 1)]
+    return {"type": "Polygon", "coordinates": [[*top, [longitude, latitude - 1], top[0]]]}
+
+
+@pytest.mark.planet_sandbox(max_order_items=600)
+def test_as_many_items_as_the_connection_says(planet: Sandbox, connect: Connect, runner: Runner) -> None:
+    scenes = [
+        item.id
+        for item in planet.catalogue
+        if item.item_type == "PSScene" and choose(item, "visual") == "visual"
+    ]
+    items = {"item_type": "PSScene", "item_ids": scenes[:550]}
+    assert len(items["item_ids"]) == 550
+    with pytest.raises(InvalidInputError, match="550 items are more than the 500 an order may hold"):
+        runner.run(create(items=items, max_items=1000))
+    assert planet.requests == []
+    connect(max_order_items=600)
+    order_id = runner.run(create(items=items, max_items=1000))
+    assert len(planet.orders[order_id]["products"][0]["item_ids"]) == 550
+
+
+def test_as_many_vertices_as_the_connection_says(
+    planet: Sandbox, connect: Connect, runner: Runner, scenes: Scenes
+) -> None:
+    item = next(item for item in planet.catalogue if item.id == scenes.item_ids[0])
+    ring = item.feature(planet.url)["geometry"]["coordinates"][0]
+    clip = order_tools.clip(around(*ring[0], 2000), max_vertices=5000)
+    items = {"item_type": "PSScene", "item_ids": scenes.item_ids[:1]}
+    with pytest.raises(InvalidInputError, match="2001: are more vertices than the 1500 Planet takes"):
+        runner.run(create(items=items, tools=[clip]))
+    assert planet.requests == []
+    connect(max_vertices=2001)
+    order_id = runner.run(create(items=items, tools=[clip]))
+    assert planet.orders[order_id]["tools"] == [clip]
+
+
+def test_a_webhook_s_address_is_masked(planet: Sandbox, runner: Runner, scenes: Scenes) -> None:
+    url = "https://hooks.example.com/T0/secret-hook-of-this-test"
+    task = create(items=scenes.items, notifications={"webhook": {"url": url}})
+    assert "secret-hook-of-this-test" not in str(redact({"notifications": task.notifications}))
+    order_id = runner.run(task)
+    assert planet.orders[order_id]["notifications"]["webhook"]["url"] == url, "Planet gets it whole"
+
+
+def test_a_webhook_s_address_from_a_template_is_masked(
+    runner: Runner, planet: Sandbox, scenes: Scenes
+) -> None:
+    url = "https://hooks.example.com/{{ ds }}/another-hook-of-this-test"
+    task = create(items=scenes.items, notifications={"webhook": {"url": url, "per_order": True}})
+    runner.run(task)
+    rendered = task.notifications["webhook"]["url"]
+    assert "2024-05-01" in rendered
+    assert redact(f"calling {rendered}") == "calling ***"
+
+
+def test_all_that_may_differ_between_runs_is_templated(
+    planet: Sandbox, runner: Runner, scenes: Scenes
+) -> None:
+    task = create(items=scenes.items, reuse="{{ 'content' }}", stac={"stac": {"note": "{{ ds }}"}})
+    order_id = runner.run(task)
+    assert planet.orders[order_id]["metadata"] == {"stac": {"note": "2024-05-01"}}
+    assert task.reuse == "content"
+    assert {"reuse", "stac"} <= set(PlanetCreateOrderOperator.template_fields)
+    assert "checksum" in PlanetDownloadOrderOperator.template_fields
+
+
+def test_the_digest_to_check_is_templated(
+    planet: Sandbox, runner: Runner, scenes: Scenes, tmp_path: Any
+) -> None:
+    order_id = runner.run(create(items=scenes.items))
+    download = PlanetDownloadOrderOperator(
+        task_id="download", order_id=order_id, destination=str(tmp_path), checksum="{{ 'sha512' }}"
+    )
+    with pytest.raises(InvalidInputError, match="checksum='sha512'"):
+        runner.run(download)

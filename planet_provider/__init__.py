@@ -47,7 +47,7 @@ def get_provider_info() -> dict[str, Any]:
         ),
         "sensors": _modules("sensors.orders", "sensors.assets"),
         "hooks": _modules("hooks.planet"),
-        "triggers": _modules("triggers.orders", "triggers.assets"),
+        "triggers": _modules("triggers.orders", "triggers.capacity", "triggers.assets", "triggers.imagery"),
         "extra-links": ["planet_provider.hooks.order_link.PlanetOrderLink"],
         "connection-types": [
             {
@@ -94,7 +94,7 @@ def get_provider_info() -> dict[str, Any]:
                         "Share of the rates to go on with while it can't be used (default 0.1), or: fail.",
                     ),
                     "timeout": _field("Timeout (s)", "For a connection, and between two reads.", "number"),
-                    "max_connections": _field("Connections", "At once, per session.", "integer"),
+                    "max_connections": _field("Connections", "At once, per process and account.", "integer"),
                     "max_attempts": _field("Attempts", "How often a request is sent at most.", "integer"),
                     "max_retry_seconds": _field(
                         "Retry time (s)", "After which a request is not sent again.", "number"
@@ -104,6 +104,12 @@ def get_provider_info() -> dict[str, Any]:
                     ),
                     "max_queue_seconds": _field(
                         "Queue time (s)", "Longest wait for a slot of the rate limit.", "number"
+                    ),
+                    "max_order_items": _field(
+                        "Items an order", "As many as Planet takes of the account; default 500.", "integer"
+                    ),
+                    "max_vertices": _field(
+                        "Vertices an area", "As many as Planet takes of the account; default 1500.", "integer"
                     ),
                 },
             }

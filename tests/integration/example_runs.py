@@ -16,11 +16,13 @@ EXAMPLES = REPOSITORY / "example_dags"
 DAILY, ASSETS, BACKFILL = "planet_daily_imagery", "planet_assets", "planet_backfill_month"
 #: Run by test_late_imagery.py in an Airflow that schedules by itself; the latter for each day with something new.
 LATE, LATE_DAY = "planet_late_imagery", "planet_late_imagery_day"
-RUN_SECONDS = 300.0
+#: Started by new imagery: test_new_imagery.py.
+NEW = "planet_new_imagery"
+RUN_SECONDS = 600.0
 #: Where OpenLineage's events go, beside Airflow's home.
 LINEAGE = "lineage.jsonl"
 # Long enough to be deferred for several seconds, whenever in the run the wait starts.
-SETTINGS = SandboxConfig(queued_seconds=4, running_seconds=14, activation_seconds=30)
+SETTINGS = SandboxConfig(queued_seconds=4, running_seconds=36, activation_seconds=50)
 
 
 @dataclass(frozen=True)

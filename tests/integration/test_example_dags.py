@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from example_runs import ASSETS, BACKFILL, DAILY, EXAMPLES, LATE, LATE_DAY, connection
+from example_runs import ASSETS, BACKFILL, DAILY, EXAMPLES, LATE, LATE_DAY, NEW, connection
 
 from demo.local_airflow import LocalAirflow
 from planet_provider.sandbox import Sandbox, SandboxConfig, run
@@ -36,7 +36,7 @@ def dagbag(monkeypatch: pytest.MonkeyPatch) -> DagBag:
 def test_examples_import_without_errors_or_warnings(dagbag: DagBag) -> None:
     assert dagbag.import_errors == {}
     assert dagbag.captured_warnings == {}
-    assert set(dagbag.dags) == EVERY | {PARTIAL, LATE_DAY}
+    assert set(dagbag.dags) == EVERY | {PARTIAL, LATE_DAY, NEW}
 
 
 def test_examples_are_documented_and_tagged(dagbag: DagBag) -> None:

@@ -1,4 +1,4 @@
-# Every target works from a clean clone with make and Python 3.10 or newer; what is needed goes into .venv and .tools.
+# Every target works from a clean clone with make and Python 3.10 to 3.13; what is needed goes into .venv and .tools.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -64,6 +64,26 @@ servers: # By the system's package manager, where this user may
 	elif command -v brew >/dev/null; then brew install --quiet $$(named brew); \
 	else echo "Missing: $$missing. Install it with the system's package manager, then run this again;" \
 		"for example: sudo apt-get install $$(named apt)" >&2; exit 1; fi
+
+test-browser: install chromium ## Look at Airflow's pages in a headless Chromium
+	$(BIN)/python -m pytest -m browser
+
+screenshots: install chromium ## The same, and take the docs' pictures anew
+	SCREENSHOTS=docs/images $(BIN)/python -m pytest -m browser
+
+chromium: # By the system's package manager, where this user may
+	@missing=""; \
+	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+		|| missing="chromium"; \
+	command -v chromedriver >/dev/null || missing="$$missing chromedriver"; \
+	[ -n "$$missing" ] || exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null; \
+	elif [ "$$(id -u)" = 0 ] && command -v dnf >/dev/null; then dnf install -y -q chromium chromedriver; \
+	elif [ "$$(id -u)" = 0 ] && command -v apk >/dev/null; then apk add -q chromium chromium-chromedriver; \
+	else echo "Missing: $$missing. Install it with the system's package manager, then run this again;" \
+		"for example: sudo apt-get install chromium chromium-driver" >&2; exit 1; fi
 
 lint: install ## Check format, style and types
 	$(BIN)/ruff format --check .

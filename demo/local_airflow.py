@@ -30,14 +30,14 @@ COMPONENTS: Mapping[str, Sequence[str]] = {
 }
 """What follows ``airflow`` on the command line, by the name of the component."""
 HEALTH = ("metadatabase", "scheduler", "triggerer", "dag_processor")
-START_SECONDS = 120.0
+START_SECONDS = 240.0
 """Airflow is healthy within 6-11 s on two idle cores; a busy CI machine may need much longer."""
-DAG_SECONDS = 90.0
-COMMAND_SECONDS = 120.0
+DAG_SECONDS = 180.0
+COMMAND_SECONDS = 240.0
 COMMAND_ATTEMPTS = 8
 LOCKED = "database is locked"
 """Where a transaction reads before it writes, SQLite doesn't wait: it refuses if another wrote in between."""
-REQUEST_SECONDS = 30.0
+REQUEST_SECONDS = 60.0
 FINAL_STATES = ("success", "failed")
 
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 WATCH_SECONDS = 0.25
 """Between two looks of the recorder; a task is deferred for several seconds."""
-BUSY_SECONDS = 10.0
+BUSY_SECONDS = 60.0
 LOCK_SECONDS = 60
 """How long a process waits for its turn to write: on a busy machine, Python's default of 5 s is not enough."""
 

@@ -15,7 +15,7 @@ from demo.metadata import Metadata
 from demo.processes import ProcessGroup, free_ports
 from demo.settings import clean_environment
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 CONNECTIONS = 200
 """Airflow's components keep pools of 5 to 15 connections each."""
 USER = "postgres"

@@ -25,12 +25,12 @@ from demo.table import Delivered, RunView, files_table, make_console, ndvi_table
 
 DAG_ID = "planet_daily_imagery"
 DAGS = REPOSITORY / "example_dags"
-ORDER_SECONDS = {"queued": 3, "running": 9}
+ORDER_SECONDS = {"queued": 3, "running": 16}
 """Real seconds an order takes: enough to be deferred, little enough to watch."""
 SCENE_PIXELS = 768
 DAYS_BACK = 2
 """The day before yesterday: everything of it has been published."""
-RUN_SECONDS = 240.0
+RUN_SECONDS = 480.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -114,7 +114,7 @@ def _report(console: Console, airflow: LocalAirflow, run_id: str, destination: P
         _verified(file, Path(folder), destination) for folder, files in deliveries.items() for file in files
     ]
     console.print(files_table(delivered, destination))
-    statistics = _xcoms(airflow, run_id, "ndvi", "return_value")
+    statistics = list(chain.from_iterable(_xcoms(airflow, run_id, "ndvi", "return_value")))
     console.print(ndvi_table(statistics))
     picture = destination.parent / "imagery.png"
     with step(console, "Drawing the picture"):

@@ -11,7 +11,7 @@ from pathlib import Path
 from demo.processes import ProcessGroup
 from demo.settings import clean_environment
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 
 
 @dataclass(frozen=True)

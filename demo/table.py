@@ -199,7 +199,7 @@ def files_table(files: Sequence[Delivered], destination: Path) -> Table:
 def ndvi_table(statistics: Sequence[Mapping[str, Any]]) -> Table:
     """Return the table of vegetation statistics.
 
-    :param statistics: What the DAG's ``ndvi`` task returned for each scene.
+    :param statistics: What the DAG's ``ndvi`` tasks returned, scene by scene.
     """
     table = Table(title="NDVI over the clear pixels", title_justify="left")
     table.add_column("scene", no_wrap=True)

@@ -20,8 +20,9 @@ A day without imagery ends as a success with skipped tasks.
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, task_group
 
 # airflow.sdk has the timetables from Airflow 3.2 on; this import works before, too.
 from airflow.timetables.interval import CronDataIntervalTimetable
@@ -73,30 +74,43 @@ with DAG(
         sort="acquired asc",  # the same scenes in the same order make the same order again
     )
 
-    order = PlanetCreateOrderOperator.partial(
-        task_id="order",
-        name="month {{ data_interval_start | ds }}",
-        product_bundle="visual",
-        tools=[order_tools.clip(AOI)],
-        # An order of an earlier run with the same content is taken up again, instead of paying twice.
-        reuse="content",
-    ).expand(items=search.output)
+    # A day with more scenes than Planet takes in one order has several batches, each with a way of its own.
+    @task_group(prefix_group_id=False)
+    def imagery(items: dict[str, Any]) -> None:
+        """Order, await, download and verify a batch of scenes.
 
-    wait = PlanetOrderSensor.partial(
-        task_id="wait",
-        deferrable=True,
-        timeout=timedelta(days=2).total_seconds(),
-    ).expand(order_id=order.output)
+        :param items: A batch of the search.
+        """
+        order = PlanetCreateOrderOperator(
+            task_id="order",
+            name="month {{ data_interval_start | ds }}",
+            items=items,
+            product_bundle="visual",
+            tools=[order_tools.clip(AOI)],
+            # An order of an earlier run with the same content is taken up again, instead of paying twice.
+            reuse="content",
+        )
 
-    download = PlanetDownloadOrderOperator.partial(
-        task_id="download",
-        destination=DESTINATION,
-        max_active_tis_per_dag=2,  # days that download at a time, over all runs
-    ).expand(order_id=order.output)
+        wait = PlanetOrderSensor(
+            task_id="wait",
+            order_id=order.output,
+            deferrable=True,
+            timeout=timedelta(days=2).total_seconds(),
+        )
 
-    validate = PlanetValidateChecksumOperator.partial(
-        task_id="validate",
-        checksum="sha256",
-    ).expand(path=download.output.map(lambda delivery: delivery["directory"]))
+        download = PlanetDownloadOrderOperator(
+            task_id="download",
+            order_id=order.output,
+            destination=DESTINATION,
+            max_active_tis_per_dag=2,  # days that download at a time, over all runs
+        )
 
-    wait >> download >> validate
+        PlanetValidateChecksumOperator(
+            task_id="validate",
+            path=download.output["directory"],
+            checksum="sha256",
+        )
+
+        wait >> download
+
+    imagery.expand(items=search.output)

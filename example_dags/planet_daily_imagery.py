@@ -3,17 +3,17 @@
 Copy it, draw your own `AOI`, and say where the imagery goes: the Airflow variable `planet_destination`.
 
 A run looks for the scenes of its day when the day is over, at midnight UTC. Scenes appear some hours after
-they were taken, a few only days later: to miss none, look further back, for example from
-`{{ data_interval_start.subtract(days=3) }}` to `{{ data_interval_end.subtract(days=3) }}`.
+they were taken, a few only days later, and those it misses. A window that lies days back, for example from
+`{{ data_interval_start.subtract(days=3) }}` to `{{ data_interval_end.subtract(days=3) }}`, misses fewer, and
+delivers later. `planet_late_imagery` misses none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from airflow.sdk import DAG, ObjectStoragePath, get_current_context, task
+from airflow.sdk import DAG, ObjectStoragePath, task, task_group
 
 # airflow.sdk has the timetables from Airflow 3.2 on; this import works before, too.
 from airflow.timetables.interval import CronDataIntervalTimetable
@@ -34,7 +34,7 @@ AOI = {
 # A folder that every worker sees, or any ObjectStoragePath, e.g. s3://aws_default@my-bucket/planet.
 DESTINATION = "{{ var.value.get('planet_destination', '/tmp/planet') }}/{{ data_interval_start | ds }}"
 IMAGE, MASK = "ortho_analytic_4b_sr", "ortho_udm2"
-# Small orders are delivered sooner, and one that fails doesn't hold up the others. Planet takes 500 in one.
+# Small orders are delivered sooner. Planet takes 500 scenes in one.
 SCENES_PER_ORDER = 2
 
 with DAG(
@@ -65,74 +65,78 @@ with DAG(
         output_path=f"{DESTINATION}/scenes.geojson",
     )
 
-    order = PlanetCreateOrderOperator.partial(
-        task_id="order",
-        name="daily-imagery {{ data_interval_start | ds }}",
-        product_bundle="analytic_sr_udm2",
-        tools=[order_tools.clip(AOI)],
-    ).expand(items=search.output)
+    # Each batch goes its own way through a group of its own: one that fails holds up none of the others. Tasks
+    # that are mapped one by one would wait for all batches at each step.
+    @task_group(prefix_group_id=False)
+    def imagery(items: dict[str, Any]) -> None:
+        """Order, await, download and verify a batch of scenes, and compute its statistics.
 
-    wait = PlanetOrderSensor.partial(
-        task_id="wait",
-        deferrable=True,
-        poke_interval=15,
-        timeout=timedelta(hours=12).total_seconds(),
-    ).expand(order_id=order.output)
+        :param items: A batch of the search.
+        """
+        order = PlanetCreateOrderOperator(
+            task_id="order",
+            name="daily-imagery {{ data_interval_start | ds }}",
+            items=items,
+            product_bundle="analytic_sr_udm2",
+            tools=[order_tools.clip(AOI)],
+        )
 
-    download = PlanetDownloadOrderOperator.partial(
-        task_id="download",
-        destination=DESTINATION,
-    ).expand(order_id=order.output)
+        wait = PlanetOrderSensor(
+            task_id="wait",
+            order_id=order.output,
+            deferrable=True,
+            poke_interval=15,
+            timeout=timedelta(hours=12).total_seconds(),
+        )
 
-    checksum = PlanetValidateChecksumOperator.partial(
-        task_id="checksum",
-        checksum="sha256",
-    ).expand(path=download.output.map(lambda delivery: delivery["directory"]))
+        download = PlanetDownloadOrderOperator(
+            task_id="download",
+            order_id=order.output,
+            destination=DESTINATION,
+        )
+
+        checksum = PlanetValidateChecksumOperator(
+            task_id="checksum",
+            path=download.output["directory"],
+            checksum="sha256",
+        )
+
+        wait >> download
+        checksum >> ndvi(download.output["files"])
 
     @task
-    def scenes(deliveries: Iterable[list[dict[str, Any]]]) -> list[dict[str, str]]:
-        """Pair each image with its usable data mask.
-
-        :param deliveries: The file records of each order.
-        :return: One ``{item_id, image, mask}`` a scene.
-        """
-        paths: dict[str, dict[str, str]] = {}
-        for files in deliveries:
-            for file in files:
-                if file["asset_type"] in (IMAGE, MASK):
-                    paths.setdefault(file["item_id"], {})[file["asset_type"]] = file["path"]
-        return [
-            {"item_id": item_id, "image": found[IMAGE], "mask": found[MASK]}
-            for item_id, found in sorted(paths.items())
-            if IMAGE in found and MASK in found
-        ]
-
-    @task(map_index_template="{{ item_id }}")
-    def ndvi(scene: dict[str, str]) -> dict[str, Any]:
+    def ndvi(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Compute statistics of the vegetation index, (NIR - red) / (NIR + red), over the clear pixels.
 
-        :param scene: From :func:`scenes`.
-        :return: ``{item_id, clear_pixels, mean, std, p10, median, p90}``; no statistics without clear pixels.
+        :param files: The records of an order's files.
+        :return: ``{item_id, clear_pixels, mean, std, p10, median, p90}`` for each scene that has an image and its
+            usable data mask; no statistics without clear pixels.
         """
         import numpy as np
         import rasterio
 
-        get_current_context()["item_id"] = scene["item_id"]  # names the mapped task in the UI
-        with ObjectStoragePath(scene["image"]).open("rb") as file, rasterio.open(file) as image:
-            # Bands are blue, green, red and near infrared.
-            red, near_infrared = image.read([3, 4]).astype("float64")
-        with ObjectStoragePath(scene["mask"]).open("rb") as file, rasterio.open(file) as mask:
-            clear = mask.read(1) == 1
-        total = red + near_infrared
-        usable = clear & (total > 0)
-        result: dict[str, Any] = {"item_id": scene["item_id"], "clear_pixels": int(usable.sum())}
-        if not result["clear_pixels"]:
-            return result
-        index = (near_infrared - red)[usable] / total[usable]
-        p10, median, p90 = (round(float(value), 4) for value in np.percentile(index, [10, 50, 90]))
-        mean, std = round(float(index.mean()), 4), round(float(index.std()), 4)
-        return result | {"mean": mean, "std": std, "p10": p10, "median": median, "p90": p90}
+        paths: dict[str, dict[str, str]] = {}
+        for file in files:
+            if file["asset_type"] in (IMAGE, MASK):
+                paths.setdefault(file["item_id"], {})[file["asset_type"]] = file["path"]
+        results: list[dict[str, Any]] = []
+        for item_id, found in sorted(paths.items()):
+            if not (IMAGE in found and MASK in found):
+                continue
+            with ObjectStoragePath(found[IMAGE]).open("rb") as file, rasterio.open(file) as image:
+                # Bands are blue, green, red and near infrared.
+                red, near_infrared = image.read([3, 4]).astype("float64")
+            with ObjectStoragePath(found[MASK]).open("rb") as file, rasterio.open(file) as mask:
+                clear = mask.read(1) == 1
+            total = red + near_infrared
+            usable = clear & (total > 0)
+            result: dict[str, Any] = {"item_id": item_id, "clear_pixels": int(usable.sum())}
+            if result["clear_pixels"]:
+                index = (near_infrared - red)[usable] / total[usable]
+                p10, median, p90 = (round(float(value), 4) for value in np.percentile(index, [10, 50, 90]))
+                mean, std = round(float(index.mean()), 4), round(float(index.std()), 4)
+                result |= {"mean": mean, "std": std, "p10": p10, "median": median, "p90": p90}
+            results.append(result)
+        return results
 
-    statistics = ndvi.expand(scene=scenes(download.output["files"]))
-    wait >> download
-    checksum >> statistics
+    imagery.expand(items=search.output)

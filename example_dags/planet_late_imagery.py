@@ -126,7 +126,8 @@ with DAG(
         :return: Scenes by day.
         """
         with ObjectStoragePath(found["output_path"]).open("r") as file:
-            items = [json.loads(line) for line in file]
+            # Not line by line: before Airflow 3.2 what a path opens can't be iterated over.
+            items = [json.loads(line) for line in file.read().splitlines()]
         day_of = {item["id"]: item["properties"]["acquired"][:10] for item in items}
         scenes: dict[str, dict[str, list[str]]] = {}
         for record in (record for files in deliveries for record in files):

@@ -54,7 +54,8 @@ def bucket_store(path: ObjectStoragePath) -> BucketStore | None:
     except _UnknownError as reason:
         _say(path.protocol, str(reason))
         return None
-    return BucketStore(client, path.key, uri=str(path))
+    # Not path.key, which ends at a "#" or "?": the file system's own path is what others read by.
+    return BucketStore(client, path.path.partition("/")[2], uri=str(path))
 
 
 @functools.cache
@@ -122,8 +123,19 @@ def _region(name: str | None) -> str:
 
 def _in_its_region(client: Any, bucket: str, client_in: Callable[[str], Any]) -> Any:
     """Return a client in the bucket's region: obstore doesn't follow S3's word that it is elsewhere."""
+    from botocore.exceptions import ConnectionError as NoConnectionError  # type: ignore[import-untyped]
+    from botocore.exceptions import HTTPClientError
+
     try:
         answer = client.head_bucket(Bucket=bucket)
+    except (NoConnectionError, HTTPClientError) as error:
+        log.warning(
+            "The region of bucket %s can't be asked for; %s is taken. %s",
+            bucket,
+            client.meta.region_name,
+            error,
+        )
+        return client
     except client.exceptions.ClientError as error:
         answer = error.response  # a refusal names the region too
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})

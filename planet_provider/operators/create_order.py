@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import BaseHook
 
 from planet_provider.client import checks, order_request, orders
+from planet_provider.client.config import PlanetConfig
 from planet_provider.client.links import order_page
 from planet_provider.client.session import PlanetSession
 from planet_provider.client.states import order_state
@@ -26,10 +27,10 @@ from planet_provider.hooks.order_link import PlanetOrderLink
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.task_state import has_ended
 from planet_provider.operators import lineage
-from planet_provider.operators.asset_events import tell_outlets
+from planet_provider.operators.asset_events import area_km2, tell_outlets
 from planet_provider.operators.base import PlanetOperator
 from planet_provider.operators.batches import read_batch
-from planet_provider.operators.delivery_field import keep_placeholders, mask_credentials
+from planet_provider.operators.delivery_field import keep_placeholders, mask_credentials, mask_webhook
 from planet_provider.ordering.estimate import Estimate, checked_estimate
 from planet_provider.ordering.outcome import check_outcome, is_reached, summary, with_missing_items
 from planet_provider.ordering.place import PATIENCE_SECONDS, PlacedOrder, place_order
@@ -41,6 +42,7 @@ from planet_provider.triggers.orders import PlanetOrderTrigger
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
+
 
 #: Seconds to wait for an order by default. Planet aims at less than 24 hours.
 DEFAULT_TIMEOUT_SECONDS = 24 * 60 * 60.0
@@ -66,11 +68,11 @@ class PlanetCreateOrderOperator(PlanetOperator):
         alone. See :func:`planet_provider.hooks.delivery.with_credentials` for the kinds. (templated)
     :param notifications: Webhook or e-mail. (templated)
     :param order_type: ``full`` (Planet's default: one failing item fails all) or ``partial``. (templated)
-    :param stac: True for STAC metadata beside the files.
+    :param stac: True for STAC metadata beside the files. (templated)
     :param hosting: e.g. ``sentinel_hub`` with a collection. (templated)
     :param subscription_id: Planet subscription to charge.
     :param reuse: ``content``: an earlier order of the same content, from any run, is reused. ``run``: only
-        one of this DAG run.
+        one of this DAG run. (templated)
     :param reuse_max_age: How old an order may be, when the DAG run begins, to be reused; by default any age.
         Planet keeps them 90 days.
     :param max_items: Refuse to place an order of more scenes.
@@ -86,8 +88,8 @@ class PlanetCreateOrderOperator(PlanetOperator):
         on with it. Only queued orders can be cancelled.
     :param patience: Seconds that Planet's list of orders may lag behind, at most. So long an order is looked
         for after an answer that was not clear, before it is sent again.
-    :param poke_interval: Seconds between two looks when waiting.
-    :param timeout: Seconds to wait in all.
+    :param poke_interval: Seconds between two looks when waiting, or a timedelta.
+    :param timeout: Seconds to wait in all, or a timedelta.
     :param planet_conn_id: Airflow connection of type ``planet``. (templated)
     :return: XCom ``return_value``: the order's id. XCom ``order``: its summary, without links, with
         ``results``, the number of files (may be ``None`` after a deferred wait, unless it is partial), ``reused``,
@@ -110,10 +112,14 @@ class PlanetCreateOrderOperator(PlanetOperator):
         "delivery_conn_id",
         "notifications",
         "order_type",
+        "stac",
         "hosting",
+        "reuse",
         "planet_conn_id",
     )
-    template_fields_renderers = {"products": "json", "tools": "json"}  # noqa: RUF012
+    template_fields_renderers = dict.fromkeys(
+        ("products", "items", "tools", "delivery", "notifications", "stac", "hosting"), "json"
+    )
     operator_extra_links = (PlanetOrderLink(),)
 
     def __init__(
@@ -141,8 +147,8 @@ class PlanetCreateOrderOperator(PlanetOperator):
         allow_partial: bool = False,
         cancel_on_kill: bool = False,
         patience: float = PATIENCE_SECONDS,
-        poke_interval: float = 30.0,
-        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        poke_interval: float | timedelta = 30.0,
+        timeout: float | timedelta = DEFAULT_TIMEOUT_SECONDS,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -168,10 +174,11 @@ class PlanetCreateOrderOperator(PlanetOperator):
         self.allow_partial = allow_partial
         self.cancel_on_kill = cancel_on_kill
         self.patience = patience
-        self.poke_interval = poke_interval
-        self.timeout = timeout
+        self.poke_interval = _seconds(poke_interval)
+        self.timeout = _seconds(timeout)
         self._estimate: Estimate | None = None
         self._waiting: tuple[Any, str] | None = None
+        self._products: list[dict[str, Any]] | None = None
         self._order_id: str | None = None
 
     @property
@@ -184,10 +191,20 @@ class PlanetCreateOrderOperator(PlanetOperator):
         mask_credentials(value)
         self._delivery = value
 
+    @property
+    def notifications(self) -> Any:
+        """Who hears of the order."""
+        return self._notifications
+
+    @notifications.setter
+    def notifications(self, value: Any) -> None:
+        mask_webhook(value)
+        self._notifications = value
+
     @task_errors()
     def execute(self, context: Context) -> str:
         """Find the order or place it, and wait where asked to."""
-        return self._order(context, time.time() + self.timeout)
+        return self._order(context, time.time() + checks.number(self.timeout, "timeout", above=0))
 
     @task_errors()
     def execute_again(self, context: Context, event: dict[str, Any] | None = None) -> str:
@@ -229,8 +246,9 @@ class PlanetCreateOrderOperator(PlanetOperator):
             self.log.info("Order %s is cancelled.", order_id)
 
     def _order(self, context: Context, deadline: float) -> str:
-        request = self._request()
         with self.hook.session() as session:
+            request = self._request(session.config)
+            self._products = request["products"]
             try:
                 placed = self._place(context, session, request)
             except (OrderConcurrencyError, RateLimitQueueError) as error:
@@ -279,12 +297,14 @@ class PlanetCreateOrderOperator(PlanetOperator):
             "estimate": None if self._estimate is None else self._estimate.as_dict(),
         }
 
-    def _request(self) -> dict[str, Any]:
+    def _request(self, config: PlanetConfig) -> dict[str, Any]:
         """Build and check the request; nothing is sent before."""
         checks.choice(self.reuse, ("content", "run"), "reuse")
-        for name in ("patience", "poke_interval", "timeout", "max_area_km2", "max_items"):
-            if getattr(self, name) is not None:
-                checks.number(getattr(self, name), name, above=0)
+        for name in ("patience", "poke_interval", "timeout"):
+            checks.number(getattr(self, name), name, above=0)
+        if self.max_area_km2 is not None:
+            checks.number(self.max_area_km2, "max_area_km2", above=0)
+        checks.limit(self.max_items, "max_items")
         if self.reuse_max_age is not None and (
             not isinstance(self.reuse_max_age, timedelta) or self.reuse_max_age <= timedelta(0)
         ):
@@ -304,6 +324,8 @@ class PlanetCreateOrderOperator(PlanetOperator):
             stac=self.stac,
             hosting=self.hosting,
             subscription_id=self.subscription_id,
+            max_items=config.max_order_items,
+            max_vertices=config.max_vertices,
         )
 
     def _complete_delivery(self) -> Any:
@@ -363,9 +385,12 @@ class PlanetCreateOrderOperator(PlanetOperator):
         return self._done(context, order)
 
     def _done(self, context: Context, order: Mapping[str, Any]) -> str:
-        size = order.get("estimate") or {}
+        size = order.get("estimate")
+        if not size and self.outlets:  # an order that was found again: nothing was estimated
+            with self.hook.session() as session:
+                size = {"area_km2": area_km2(session, str(order["order_id"]))}
         facts = {key: order.get(key) for key in ("order_id", "name", "state", "digest", "reused")}
-        facts |= {"scenes": order.get("items"), "area_km2": size.get("area_km2")}
+        facts |= {"scenes": order.get("items"), "area_km2": (size or {}).get("area_km2")}
         tell_outlets(context, self.outlets, facts)
         self._order_id = str(order["order_id"])
         return self._order_id
@@ -374,7 +399,10 @@ class PlanetCreateOrderOperator(PlanetOperator):
         """Tell OpenLineage of the items and the order."""
         if self._order_id is None:
             return None
-        return lineage.placed(self._order_id, self._request()["products"])
+        # After a deferred wait this is another process, which has not built the request. It was checked when it
+        # was placed, and the delivery's credentials are no affair of lineage.
+        products = self._products or self.products or [read_batch(self.items)]
+        return lineage.placed(self._order_id, products)
 
     def _timed_out(self, order_id: str) -> OrderTimeoutError:
         return OrderTimeoutError(
@@ -382,3 +410,8 @@ class PlanetCreateOrderOperator(PlanetOperator):
             f"running this task again finds it and waits on. {order_page(order_id)}",
             order_id=order_id,
         )
+
+
+def _seconds(span: float | timedelta) -> float:
+    """Return a span in seconds; what is neither is refused when the task runs, with the parameter's name."""
+    return span.total_seconds() if isinstance(span, timedelta) else span

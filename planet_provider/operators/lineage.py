@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
 from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 
@@ -21,6 +21,9 @@ NAMESPACE = "planet"
 #: Files that are named one by one; of more, only their folder is named. Airflow's collector of hook lineage
 #: takes 100 assets.
 MAX_FILES = 100
+
+#: Schemes that others know under another name, by OpenLineage's naming conventions.
+_COMMON_SCHEMES = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
 
 
 def placed(order_id: str, products: Iterable[Mapping[str, Any]]) -> OperatorLineage[Any, Any]:
@@ -103,7 +106,7 @@ def public_uri(path: str) -> str:
     if "://" not in path:
         return PurePosixPath(path).as_uri()
     namespace, name = _place(path)
-    return f"{namespace}/{name}"
+    return f"{namespace}/{quote(name)}"
 
 
 def _order_name(order_id: str) -> str:
@@ -122,6 +125,7 @@ def _place(path: str) -> tuple[str, str]:
     """Return OpenLineage's namespace and name of a file."""
     if "://" not in path:
         return "file", path
-    parts = urlsplit(path)
-    bucket = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{bucket}", parts.path.lstrip("/")
+    # By hand: to urlsplit a key ends at a "#" or "?", which keys may hold.
+    scheme, _, rest = path.partition("://")
+    bucket, _, key = rest.partition("/")
+    return f"{_COMMON_SCHEMES.get(scheme, scheme)}://{bucket.rpartition('@')[2]}", key.lstrip("/")

@@ -113,6 +113,8 @@ class SandboxConfig:
             raise ValueError("api_keys must hold at least one key, each longer than 16 characters.")
         if not self.speed > 0:
             raise ValueError(f"speed must be > 0 sandbox seconds per second, not {self.speed!r}.")
+        _check_port("port", self.port)
+        _check_port("storage_port", self.storage_port)
         for name in ("queued_seconds", "running_seconds", "activation_seconds", "list_lag_seconds"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be >= 0 seconds, not {getattr(self, name)!r}.")
@@ -132,3 +134,8 @@ class SandboxConfig:
             raise ValueError(f"rates: unknown class {sorted(unknown)}; known: {sorted(DOCUMENTED_RATES)}.")
         if any(not rate > 0 for rate in self.rates.values()):
             raise ValueError(f"rates must be > 0 requests/s, not {dict(self.rates)!r}.")
+
+
+def _check_port(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 65535:
+        raise ValueError(f"{name} must be 0 (any that is free) to 65535, not {value!r}.")

@@ -29,7 +29,7 @@ from planet_provider.sandbox.bundles import choose
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 180.0
 OPTIONS = (
     "--headless",
     "--no-sandbox",

@@ -13,6 +13,16 @@ from demo.metadata import Recorder
 from demo.processes import ended_by_signals
 from planet_provider.sandbox import run
 
+#: Seconds for a test, with what it starts: several times what they take where nothing else runs.
+TEST_SECONDS = 1200
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests with a real Airflow more time than others have, where they don't say how much they need."""
+    for item in items:
+        if item.get_closest_marker("integration") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(TEST_SECONDS))
+
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:

@@ -14,7 +14,7 @@ import pytest
 from demo.processes import REPOSITORY
 from demo.settings import clean_environment
 
-DEMO_SECONDS = 240
+DEMO_SECONDS = 600
 
 
 def users(folder: Path) -> list[psutil.Process]:

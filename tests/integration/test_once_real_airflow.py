@@ -28,7 +28,7 @@ LAG_SECONDS = 8.0
 #: An order stays queued, and can be cancelled, until the clock is moved on.
 QUEUED_SECONDS = 10_000.0
 HANGING = ("killed", "restarted")
-WAIT_SECONDS = 90.0
+WAIT_SECONDS = 240.0
 
 DAGS = """
 import json

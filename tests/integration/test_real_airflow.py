@@ -148,7 +148,8 @@ def test_assets_have_the_digest_that_planet_published(finished: Finished) -> Non
 
 def test_ndvi_is_that_of_the_images(finished: Finished) -> None:
     [run_id] = finished.runs[DAILY]
-    statistics = {scene["item_id"]: scene for scene in outputs(finished, DAILY, run_id, "ndvi")}
+    returned = outputs(finished, DAILY, run_id, "ndvi")
+    statistics = {scene["item_id"]: scene for scenes in returned for scene in scenes}
     paths = {(file["item_id"], file["asset_type"]): file["path"] for file in files(finished, DAILY)}
     images = {item_id for item_id, asset_type in paths if asset_type == "ortho_analytic_4b_sr"}
     assert set(statistics) == images

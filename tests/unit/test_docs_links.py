@@ -20,7 +20,7 @@ PAGES = [*sorted(REPOSITORY.glob("*.md")), *sorted((REPOSITORY / "docs").rglob("
 #: Pages that the site makes of top files.
 MADE = {"architecture.md", "changelog.md", "contributing.md"}
 #: Base classes, which are no part of the interface.
-ELSEWHERE = {"PlanetOperator", "PlanetTrigger"}
+ELSEWHERE = {"PlanetOperator", "PlanetTransferOperator", "PlanetTrigger"}
 
 _CODE = re.compile(r"^( *)(```+).*?^\1\2\s*$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?!(?:https?|mailto):)(?P<path>[^)#\s]*)(?:#(?P<anchor>[^)\s]*))?\)")

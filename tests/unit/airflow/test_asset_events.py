@@ -50,6 +50,20 @@ def download(order_id: str, folder: Path, **parameters: Any) -> PlanetDownloadOr
     )
 
 
+def test_an_order_that_is_found_again(planet: Sandbox, scenes: Scenes) -> None:
+    told_each_time = []
+    for runner in (Runner(), Runner()):
+        task = PlanetCreateOrderOperator(
+            task_id="order", name="x", items=scenes.items, product_bundle="visual", outlets=[IMAGERY]
+        )
+        runner.run(task)
+        told_each_time.append(told(runner))
+    first, again = told_each_time
+    assert (first["reused"], again["reused"]) == (False, True)
+    assert first["area_km2"] > 0
+    assert again["area_km2"] == pytest.approx(first["area_km2"])
+
+
 def test_a_downloaded_order(runner: Runner, order_id: str, tmp_path: Path) -> None:
     ti = FakeTaskInstance()
     runner.run(download(order_id, tmp_path, outlets=[IMAGERY, AssetAlias("other")]), ti)

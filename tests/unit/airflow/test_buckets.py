@@ -12,10 +12,14 @@ from typing import Any, ClassVar
 
 import pytest
 from airflow.sdk import ObjectStoragePath
+from airflow_support import FakeTaskInstance, Runner
+from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
 from planet_provider.exceptions import InvalidInputError
 from planet_provider.hooks import buckets
 from planet_provider.hooks.storage import store_and_name, store_at
+from planet_provider.operators.search import PlanetSearchOperator
+from planet_provider.sandbox import Sandbox
 from planet_provider.transfer.bucket import BucketStore
 from planet_provider.transfer.object_store import ObjectStore
 from planet_provider.transfer.store import read, write
@@ -48,6 +52,34 @@ def test_a_connection_leads_to_its_bucket(s3: Any, as_text: bool, scheme: str) -
     folder, name = store_and_name(store.uri("c.tif"), "path")
     assert read(folder, name, 10) == b"content"
     assert "secret" not in repr(store.client)
+
+
+@pytest.mark.parametrize("folder", ["field #3", "q?x=1", "50%", "pct%20a", "semi;p", "a+b c", "é", "#", "?"])
+def test_a_key_is_what_the_destination_says(s3: Any, folder: str) -> None:
+    store = store_at(f"s3://store@bucket/{folder}/in", "destination")
+    assert isinstance(store, BucketStore)
+    write(store.child("order"), "c.tif", b"content")
+    assert s3.get_object(Bucket="bucket", Key=f"{folder}/in/order/c.tif")["Body"].read() == b"content"
+    # What is reported is where other tasks, and our own, read it.
+    assert list(store.names()) == ["order/c.tif"]
+    path = store.uri("order/c.tif")
+    assert ObjectStoragePath(path).read_bytes() == b"content"
+    again, name = store_and_name(path, "path")
+    assert read(again, name, 10) == b"content"
+
+
+def test_a_search_s_result_can_be_read_where_it_says(planet: Sandbox, s3: Any) -> None:
+    for number in (1, 2):
+        ti = FakeTaskInstance()
+        output_path = f"s3://store@bucket/field #{number}/scenes.ndjson"
+        task = PlanetSearchOperator(
+            task_id="search", item_types=["PSScene"], limit=number, output_path=output_path
+        )
+        Runner().run(task, ti)
+        assert ti.xcoms["summary"]["output_path"] == output_path
+    for number in (1, 2):
+        lines = ObjectStoragePath(f"s3://store@bucket/field #{number}/scenes.ndjson").read_text().splitlines()
+        assert len(lines) == number
 
 
 def test_a_bucket_without_prefix(s3: Any) -> None:
@@ -140,6 +172,24 @@ def test_a_buckets_own_region_is_found() -> None:
     assert buckets._in_its_region(same, "bucket", lambda region: region) is same
 
 
+@pytest.mark.parametrize("fault", [EndpointConnectionError, ConnectionClosedError, ReadTimeoutError])
+def test_where_no_one_tells_a_buckets_region_its_own_is_taken(
+    fault: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Client:
+        exceptions = SimpleNamespace(ClientError=ClientError)
+        meta = SimpleNamespace(region_name="eu-west-1")
+
+        def head_bucket(self, **_: Any) -> Any:
+            raise fault(endpoint_url="https://s3.eu-west-1.amazonaws.com")
+
+    client = Client()
+    with caplog.at_level(logging.WARNING, logger=buckets.__name__):
+        assert buckets._in_its_region(client, "imagery", lambda region: region) is client
+    assert "eu-west-1" in caplog.text
+    assert "imagery" in caplog.text
+
+
 def test_google_credentials_renew_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     class Credentials:
         valid = False
@@ -165,7 +215,7 @@ def test_google_credentials_renew_themselves(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setitem(sys.modules, module, ModuleType(module))
     monkeypatch.setitem(sys.modules, requests.__name__, requests)
     sys.modules[name].GoogleBaseHook = GoogleBaseHook  # type: ignore[attr-defined]
-    path: Any = SimpleNamespace(protocol="gs", bucket="bucket", key="a", conn_id="cloud")
+    path: Any = SimpleNamespace(protocol="gs", bucket="bucket", path="bucket/a", conn_id="cloud")
     store = buckets.bucket_store(path)
     assert store is not None
     provider: Any = store.client.credential_provider
@@ -186,7 +236,9 @@ def test_an_azure_account_is_taken_from_airflows_file_system(
     fs: dict[str, str], config: dict[str, str]
 ) -> None:
     account = SimpleNamespace(account_name="account", **fs)
-    path: Any = SimpleNamespace(protocol="abfs", bucket="container", key="a", conn_id="x", fs=account)
+    path: Any = SimpleNamespace(
+        protocol="abfs", bucket="container", path="container/a", conn_id="x", fs=account
+    )
     store = buckets.bucket_store(path)
     assert store is not None
     made = dict(store.client.config)
@@ -195,5 +247,5 @@ def test_an_azure_account_is_taken_from_airflows_file_system(
 
 def test_other_azure_credentials_are_left_to_the_file_system() -> None:
     fs = SimpleNamespace(account_name="account", credential=object())
-    path: Any = SimpleNamespace(protocol="abfs", bucket="container", key="a", conn_id="x", fs=fs)
+    path: Any = SimpleNamespace(protocol="abfs", bucket="container", path="container/a", conn_id="x", fs=fs)
     assert buckets.bucket_store(path) is None

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 from airflow.sdk.execution_time import task_runner
-from airflow_support import FakeTaskInstance, Runner, Scenes, await_condition
+from airflow_support import FakeTaskInstance, Runner, Scenes, await_condition, let_time_pass
 
-from planet_provider.client import order_delivery, order_tools
+from planet_provider.client import filters, order_delivery, order_tools
 from planet_provider.exceptions import (
     BadRequestError,
     OrderCancelledError,
@@ -134,7 +134,7 @@ def test_other_content_is_another_order(planet: Sandbox, runner: Runner, create:
 def test_an_order_that_failed_is_placed_anew(planet: Sandbox, runner: Runner, create: Any) -> None:
     planet.outcomes.add(state="failed", times=1)
     first = runner.run(create())
-    planet.clock.advance(60)
+    planet.clock.advance(600)
     second = runner.run(create())
     assert first != second
     assert {order["state"] for order in planet.orders.values()} == {"failed", "queued"}
@@ -196,12 +196,15 @@ def test_a_batch_from_a_file(planet: Sandbox, runner: Runner, create: Any, tmp_p
         PlanetSearchOperator(
             task_id="search",
             item_types=["PSScene"],
+            search_filter=filters.and_filter(
+                filters.asset_filter(["ortho_visual"]), filters.permission_filter()
+            ),
             limit=4,
             xcom_max_items=2,
             output_path=str(tmp_path / "found.ndjson"),
         )
     )
-    assert set(batch) == {"item_type", "count", "path"}
+    assert set(batch) == {"item_type", "count", "path", "sha256"}
     runner.run(create(items=batch, product_bundle="analytic_udm2", fallback_bundles=["visual"]))
     (order,) = planet.orders.values()
     assert len(order["products"][0]["item_ids"]) == 4
@@ -261,9 +264,12 @@ def test_a_credential_from_a_template_is_masked_too(create: Any) -> None:
     assert "eyJ0aGlzLXRvbyI6IDJ9" not in json.dumps(task_runner._serialize_rendered_fields(task))
 
 
-@pytest.mark.planet_sandbox(speed=60.0)
 @pytest.mark.parametrize("deferrable", [False, True])
 class TestWaiting:
+    @pytest.fixture(autouse=True)
+    def time_passes(self, planet: Sandbox, runner: Runner, deferrable: bool) -> None:
+        let_time_pass(planet, runner, deferrable=deferrable)
+
     def test_until_success(
         self, planet: Sandbox, runner: Runner, ti: FakeTaskInstance, create: Any, deferrable: bool
     ) -> None:
@@ -306,10 +312,10 @@ class TestWaiting:
         (order_id,) = planet.orders
         assert runner.run(create(allow_partial=True, **settings)) == order_id
 
-    @pytest.mark.planet_sandbox(speed=1.0)
     def test_too_late(
         self, planet: Sandbox, runner: Runner, ti: FakeTaskInstance, create: Any, deferrable: bool
     ) -> None:
+        planet.outcomes.add(state="queued")
         with pytest.raises(OrderTimeoutError, match=r"within timeout=0.3 s") as caught:
             runner.run(create(wait_for_completion=True, deferrable=deferrable, timeout=0.3), ti)
         assert isinstance(caught.value, AirflowException)
@@ -327,13 +333,30 @@ class TestWaiting:
         assert runner.deferrals == []
 
 
+def test_a_wait_s_times_may_be_timedeltas(planet: Sandbox, scenes: Scenes) -> None:
+    task = PlanetCreateOrderOperator(
+        task_id="order",
+        name="june",
+        items=scenes.items,
+        product_bundle="visual",
+        wait_for_completion=True,
+        deferrable=True,
+        timeout=timedelta(minutes=10),
+        poke_interval=timedelta(seconds=2),
+    )
+    with pytest.raises(TaskDeferred) as caught:
+        task.execute({"ti": FakeTaskInstance()})
+    assert timedelta(seconds=600) < caught.value.timeout < timedelta(seconds=700)
+    assert caught.value.trigger.serialize()[1]["poke_interval"] == 2.0
+
+
 def test_a_deferral_is_bounded_and_holds_ids_only(planet: Sandbox, create: Any) -> None:
     with pytest.raises(TaskDeferred) as caught:
         create(wait_for_completion=True, deferrable=True, timeout=600).execute({"ti": FakeTaskInstance()})
     assert timedelta(seconds=600) < caught.value.timeout < timedelta(seconds=700)
     _, kwargs = caught.value.trigger.serialize()
     deadline = kwargs.pop("deadline")
-    assert 590 < deadline - time.time() <= 600
+    assert 570 < deadline - time.time() <= 600
     (order_id,) = planet.orders
     assert kwargs == {
         "order_id": order_id,
@@ -411,7 +434,7 @@ def test_on_kill(planet: Sandbox, create: Any, cancel_on_kill: bool, state: str,
     (order_id,) = planet.orders
     assert planet.orders[order_id]["state"] == ("cancelled" if cancelled else "queued")
     planet.clock.advance(600)
-    thread.join(10)
+    thread.join(120)
     assert [isinstance(one, OrderCancelledError) for one in ended] == [cancelled]
 
 
@@ -425,7 +448,7 @@ def test_on_kill_of_an_order_that_runs_already(planet: Sandbox, create: Any) -> 
     task.on_kill()
     assert [one.status for one in planet.requests if one.method == "PUT"] == [409]
     planet.clock.advance(600)
-    thread.join(10)
+    thread.join(120)
     (order,) = planet.orders.values()
     assert order["state"] == "success"
 
@@ -436,7 +459,7 @@ def test_where_planet_takes_no_more_orders(planet: Sandbox, runner: Runner, crea
     with pytest.raises(OrderConcurrencyError) as caught:
         runner.run(create(deferrable=False))
     assert not isinstance(caught.value, AirflowFailException)
-    planet.clock.speed = 60.0
+    let_time_pass(planet, runner, deferrable=True)
     order_id = runner.run(create(deferrable=True))
     assert len(runner.deferrals) == 1
     assert planet.orders[order_id]["name"].startswith("june")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from airflow_support import FakeTaskInstance, Runner, Scenes
@@ -54,6 +55,33 @@ def test_from_items_to_the_order(
     ]
     assert [(one.namespace, one.name) for one in found.outputs] == [("planet", f"orders/{order_id}")]
     assert found.run_facets["externalQuery"].externalQueryId == order_id
+
+
+def test_a_wait_that_was_deferred_still_knows_its_items(
+    planet: Sandbox, runner: Runner, scenes: Scenes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def task() -> PlanetCreateOrderOperator:
+        return PlanetCreateOrderOperator(
+            task_id="order",
+            name="x",
+            items=scenes.items,
+            product_bundle="visual",
+            delivery={"amazon_s3": {"bucket": "imagery", "aws_region": "eu-west-1"}},
+            delivery_conn_id="store",
+            wait_for_completion=True,
+            deferrable=True,
+        )
+
+    order = {"order_id": "7d5a4e2b-0c3f-4a8e-9b1d-2f6c8e0a1b3c", "state": "success"}
+    resumed = task()
+    context = {"ti": FakeTaskInstance(), "outlet_events": runner.outlet_events}
+    resumed.resume_execution("execute_complete", {"event": {"status": "done", "order": order}}, context)
+    # In OpenLineage's listener no connection is read: the delivery's isn't even there.
+    monkeypatch.setattr(PlanetCreateOrderOperator, "hook", property(lambda _: pytest.fail("it asked")))
+    found = resumed.get_openlineage_facets_on_complete(FakeTaskInstance())
+    assert found is not None
+    assert [one.name for one in found.inputs] == [f"PSScene/{item_id}" for item_id in scenes.item_ids]
+    assert [one.name for one in found.outputs] == [f"orders/{order['order_id']}"]
 
 
 def test_from_the_order_to_files(
@@ -111,7 +139,24 @@ def test_from_an_item_to_its_file_in_a_bucket(
     key = file["path"].removeprefix("s3://store@bucket/")
     assert (output.namespace, output.name) == ("s3://bucket", key)
     assert [one.name for one in found.inputs] == [f"PSScene/{scenes.item_ids[0]}"]
-    assert {uri.replace("%20", " ") for uri in written(collector)} == {f"s3://bucket/{key}"}
+    assert written(collector) == {f"s3://bucket/{quote(key)}"}
+
+
+def test_keys_may_hold_what_ends_a_path_in_a_url(
+    planet: Sandbox, runner: Runner, order_id: str, s3: Any, collector: Any
+) -> None:
+    ti = FakeTaskInstance()
+    task = PlanetDownloadOrderOperator(
+        task_id="download", order_id=order_id, destination="s3://store@bucket/field #3/50% a?b"
+    )
+    runner.run(task, ti)
+    keys = {file["path"].removeprefix("s3://store@bucket/") for file in ti.xcoms["files"]}
+    assert len(keys) > 1
+    assert all(key.startswith("field #3/50% a?b/") for key in keys)
+    found = task.get_openlineage_facets_on_complete(ti)
+    assert found is not None
+    assert {(one.namespace, one.name) for one in found.outputs} == {("s3://bucket", key) for key in keys}
+    assert written(collector) == {f"s3://bucket/{quote(key)}" for key in keys}
 
 
 @pytest.mark.parametrize(
@@ -120,6 +165,10 @@ def test_from_an_item_to_its_file_in_a_bucket(
         ("/data/a b.tif", "file:///data/a%20b.tif"),
         ("s3://store@bucket/a/b.tif", "s3://bucket/a/b.tif"),
         ("gs://bucket/b.tif", "gs://bucket/b.tif"),
+        ("s3://store@bucket/a#1?b/50%.tif", "s3://bucket/a%231%3Fb/50%25.tif"),
+        ("s3a://store@bucket/b.tif", "s3://bucket/b.tif"),
+        ("gcs://bucket/b.tif", "gs://bucket/b.tif"),
+        ("s3://bucket", "s3://bucket/"),
     ],
 )
 def test_a_uri_tells_no_connection(path: str, uri: str) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
+import subprocess
+import sys
 from importlib.metadata import distribution, entry_points
 from pathlib import Path
 from typing import Any
@@ -57,6 +60,18 @@ def test_its_modules_are_there(module: str) -> None:
     assert importlib.import_module(module).__doc__
 
 
+def test_each_module_with_a_trigger_is_named() -> None:
+    folder = Path(planet_provider.__path__[0], "triggers")
+    modules = {path.stem: path.read_text(encoding="utf-8") for path in folder.glob("*.py")}
+    triggers = {
+        f"planet_provider.triggers.{stem}"
+        for stem, text in modules.items()
+        if stem != "base" and re.search(r"^class \w+Trigger\(", text, re.MULTILINE)
+    }
+    assert len(triggers) > 2
+    assert {name for entry in INFO["triggers"] for name in entry["python-modules"]} == triggers
+
+
 def test_airflow_finds_the_hook_and_the_connection_type() -> None:
     manager = ProvidersManager()
     assert "airflow-provider-planet" in manager.providers
@@ -84,9 +99,32 @@ def test_the_forms_fields_are_typed_and_may_stay_empty(name: str) -> None:
     jsonschema.validate(None, field["schema"])
 
 
-@pytest.mark.skipif(
+READS_FORMS = pytest.mark.skipif(
     Version(airflow.__version__) < Version("3.2"), reason="Airflow reads forms from provider info since 3.2"
 )
+
+#: What the API server does for the page of connections; in a process that has imported nothing else.
+FORM = """
+import json, sys
+from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+[planet] = [one for one in HookMetaService.hook_meta_data() if one.connection_type == "planet"]
+imported = sorted(name for name in sys.modules if name.startswith("planet_provider."))
+print(json.dumps({"fields": sorted(planet.extra_fields), "imported": imported}))
+"""
+
+
+@READS_FORMS
+def test_the_api_server_shows_the_form_without_importing_the_hook() -> None:
+    made = subprocess.run(
+        [sys.executable, "-c", FORM], capture_output=True, text=True, timeout=240, check=False
+    )
+    assert made.returncode == 0, made.stderr
+    said = json.loads(made.stdout.splitlines()[-1])
+    assert said["fields"] == sorted(connection.KNOWN_EXTRAS)
+    assert [name for name in said["imported"] if name.startswith("planet_provider.hooks")] == []
+
+
+@READS_FORMS
 def test_airflow_shows_the_form() -> None:
     manager = ProvidersManager()
     widgets = {

@@ -31,6 +31,10 @@ ORDERABLE = {
         {"type": "StringInFilter", "field_name": "quality_category", "config": ["standard"]},
     ],
 }
+#: Settings of a client that soon gives an answer up, and asks again so often that a machine which stalls for
+#: some seconds is outlasted. Only for what may be repeated.
+HASTY: dict[str, Any] = {"timeout": 0.5, "max_attempts": 20}
+
 ANY = {"type": "RangeFilter", "field_name": "cloud_cover", "config": {"gte": 0}}
 
 
@@ -41,7 +45,7 @@ def config_of(sandbox: Sandbox, **settings: Any) -> PlanetConfig:
         "base_url": sandbox.url,
         "rate_limits": dict.fromkeys(DOCUMENTED_RATES, 10_000.0),
         "backoff_seconds": 0.01,
-        "timeout": 10.0,
+        "timeout": 60.0,
     }
     return PlanetConfig(**{**defaults, **settings})
 

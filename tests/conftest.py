@@ -7,8 +7,17 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from planet_provider.sandbox import SandboxConfig
+
+# A busy machine may stop any thread for seconds: how long an example took says nothing of the code.
+settings.register_profile("planet", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("planet")
 
 # Airflow reads these once, when it is imported, which is before any fixture runs.
 _HOME = tempfile.mkdtemp(prefix="planet-airflow-")
@@ -21,6 +30,17 @@ os.environ |= {
     "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
     "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
 }
+
+
+@pytest.fixture(scope="session")
+def planet_sandbox_config() -> SandboxConfig:
+    """Orders and assets that take longer than a busy machine may from one step of a test to the next.
+
+    Tests that want an end move the sandbox's clock.
+    """
+    from planet_provider.sandbox import SandboxConfig
+
+    return SandboxConfig(queued_seconds=60.0, running_seconds=240.0, activation_seconds=50.0)
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 Kind = Literal["cut", "stall", "corrupt", "expire", "503", "no_range", "changed", "no_length"]
 
 #: Seconds that a stalled body stalls, unless its client leaves before.
-STALL_SECONDS = 30.0
+STALL_SECONDS = 600.0
 
 _PIECE = 8 << 10
 

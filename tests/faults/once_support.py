@@ -24,7 +24,7 @@ from planet_provider.sandbox.bundles import choose
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["planet_provider.operators.create_order", "planet_provider.hooks.planet"])
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 180.0
 
 
 @dataclass(frozen=True, kw_only=True)

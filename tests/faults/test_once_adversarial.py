@@ -45,7 +45,7 @@ def sandbox(planet_sandbox: Sandbox) -> Sandbox:
 @pytest.fixture
 def session(sandbox: Sandbox, tmp_path: Path) -> Iterator[PlanetSession]:
     store = tmp_path.as_uri()
-    with session_of(sandbox, rate_limit_store=store, timeout=2.0, max_attempts=2) as session:
+    with session_of(sandbox, rate_limit_store=store, timeout=8.0, max_attempts=3) as session:
         yield session
 
 
@@ -60,6 +60,12 @@ def place(session: PlanetSession, wanted: dict[str, Any], **options: Any) -> str
 
 def sent(sandbox: Sandbox) -> int:
     return sum(one.method == "POST" and one.path.endswith("/orders/v2") for one in sandbox.requests)
+
+
+def stop_the_list(sandbox: Sandbox) -> None:
+    """Have the list show what has happened until now, and nothing that happens from now on."""
+    sandbox.clock.speed = 1e-9
+    sandbox.clock.advance(LAG)
 
 
 def record_file(folder: Path) -> Path:
@@ -94,7 +100,7 @@ class TestRecords:
         record_file(tmp_path).write_text(encode(Record(time.time() + step)))  # as if killed before the answer
         started = time.monotonic()
         assert place(session, wanted) == first
-        assert time.monotonic() - started < session.config.timeout + 10
+        assert time.monotonic() - started < 60
         assert live(sandbox) == [first]
 
     def test_that_can_not_be_written_before(
@@ -130,7 +136,7 @@ class TestRecords:
         self, sandbox: Sandbox, session: PlanetSession, wanted: dict[str, Any]
     ) -> None:
         first = place(session, wanted)
-        time.sleep(LAG)
+        stop_the_list(sandbox)
         session.send(orders.cancel(first))
         assert [order["state"] for page in session.pages(orders.list_orders()) for order in page] == [
             "queued"
@@ -143,7 +149,7 @@ class TestRecords:
         self, sandbox: Sandbox, session: PlanetSession, wanted: dict[str, Any], tmp_path: Path
     ) -> None:
         first = place(session, wanted)
-        time.sleep(LAG)
+        stop_the_list(sandbox)
         session.send(orders.cancel(first))
         record_file(tmp_path).unlink()
         second = place(session, wanted)
@@ -178,8 +184,8 @@ class TestRecords:
         assert list((tmp_path / "orders").iterdir()) == []
         sandbox.reset(rate_limits=False, api_keys=sandbox.config.api_keys)
         started = time.monotonic()
-        place(session, wanted, patience=30.0)
-        assert time.monotonic() - started < 20
+        place(session, wanted, patience=90.0)
+        assert time.monotonic() - started < 60
 
 
 class Lost:

@@ -40,7 +40,7 @@ with PlanetSession(PlanetConfig(api_key=key, base_url=url)) as session:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -49,7 +49,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def kill_in_the_middle(sandbox: Sandbox, order_id: str, folder: Path) -> Path:
     """Start a download in another process, kill that with SIGKILL while a body arrives, return its part."""
     sandbox.faults.add(
-        Fault(kind="stall", origin="storage", path=r"_AnalyticMS\.tif", after_bytes=200_000, seconds=120)
+        Fault(kind="stall", origin="storage", path=r"_AnalyticMS\.tif", after_bytes=200_000, seconds=600)
     )
     task = subprocess.Popen([sys.executable, "-c", TASK, sandbox.url, sandbox.api_key, order_id, str(folder)])
     try:
@@ -109,7 +109,7 @@ def test_a_task_that_was_taken_for_dead_does_not_disturb_the_next_one(
         wait_until(lambda: any(part.stat().st_size > 100_000 for part in tmp_path.rglob("*.part")))
         with session_of(planet_sandbox) as session:
             download_order(session, order_id, tmp_path, include="*_AnalyticMS.tif", max_concurrency=1)
-        assert task.wait(60) == 0
+        assert task.wait(120) == 0
         with session_of(planet_sandbox) as session:
             download_order(session, order_id, tmp_path)
     finally:

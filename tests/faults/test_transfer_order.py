@@ -409,11 +409,12 @@ def test_files_are_fetched_at_the_same_time(
 ) -> None:
     files = json.loads(_manifest(session, order_id, tmp_path / "first"))["files"]
     before = len(storage_requests(planet_sandbox))
-    planet_sandbox.faults.add(Fault(kind="stall", origin="storage", path="PSScene", seconds=0.5, times=None))
+    planet_sandbox.faults.add(Fault(kind="stall", origin="storage", path="PSScene", seconds=3.0, times=None))
     download_order(session, order_id, tmp_path, max_concurrency=4)
     at = [request.at for request in storage_requests(planet_sandbox)[before:]]
     assert len(at) == len(files) >= 4
-    assert sorted(at)[3] - min(at) < 0.5
+    # Before the first can have ended.
+    assert sorted(at)[3] - min(at) < 3.0
 
 
 def test_no_more_files_at_once_than_connections(

@@ -17,7 +17,7 @@ def connect() -> Iterator[Connect]:
     clients: list[httpx.Client] = []
 
     def connect(sandbox: Sandbox) -> Api:
-        http = httpx.Client(base_url=sandbox.url, auth=(sandbox.api_key, ""), timeout=10)
+        http = httpx.Client(base_url=sandbox.url, auth=(sandbox.api_key, ""), timeout=60)
         clients.append(http)
         return Api(sandbox, http)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import time
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -83,9 +85,10 @@ class TestConnection:
 
     def test_delay_handles_first(self, api: Api) -> None:
         body = api.request_body("placed before the answer")
-        api.sandbox.faults.add(Fault(kind="delay", method="POST", seconds=30))
+        api.sandbox.faults.add(Fault(kind="delay", method="POST", seconds=600))
         with pytest.raises(httpx.ReadTimeout):
-            api.http.post(ORDERS, json=body, timeout=0.3)
+            # Longer than a busy machine keeps the sandbox from handling it.
+            api.http.post(ORDERS, json=body, timeout=5)
         assert [order["name"] for order in api.sandbox.orders.values()] == ["placed before the answer"]
 
     def test_delay_answers_in_the_end(self, api: Api) -> None:
@@ -133,28 +136,34 @@ class TestBody:
 
     def test_stall(self, api: Api, url: str, content: bytes) -> None:
         api.sandbox.faults.add(Fault(kind="stall", origin="storage", after_bytes=1000, seconds=0.4))
-        arrivals = []
-        received = b""
+        started = time.monotonic()
+        received, resumed = b"", None
         with httpx.stream("GET", url) as answer:
             for chunk in answer.iter_raw():
                 received += chunk
-                arrivals.append((time.monotonic(), len(received)))
+                if resumed is None and len(received) > 1000:
+                    resumed = time.monotonic()
         assert received == content
-        resumed = next(at for at, size in arrivals if size > 1000)
-        paused = max(at for at, size in arrivals if size <= 1000)
-        assert resumed - paused >= 0.3
+        assert resumed is not None
+        assert resumed - started >= 0.4
 
-    def test_stall_outlasts_a_read_timeout(self, api: Api, url: str) -> None:
-        api.sandbox.faults.add(Fault(kind="stall", origin="storage", after_bytes=1000, seconds=30))
-        with pytest.raises(httpx.ReadTimeout):
-            httpx.get(url, timeout=0.3)
-
-    def test_stall_before_the_first_byte_sends_the_headers(self, api: Api, url: str) -> None:
-        api.sandbox.faults.add(Fault(kind="stall", origin="storage", after_bytes=0, seconds=30))
-        with httpx.stream("GET", url, timeout=0.3) as answer:
-            assert answer.status_code == 200
-            with pytest.raises(httpx.ReadTimeout):
-                answer.read()
+    @pytest.mark.parametrize("after_bytes", [0, 1000])
+    def test_stall_comes_after_the_headers_and_so_many_bytes(
+        self, url: str, api: Api, content: bytes, after_bytes: int
+    ) -> None:
+        api.sandbox.faults.add(Fault(kind="stall", origin="storage", after_bytes=after_bytes, seconds=600))
+        parts = urlsplit(url)
+        with socket.create_connection((parts.hostname, parts.port), timeout=60) as connection:
+            asked = f"GET {parts.path}?{parts.query} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n"
+            connection.sendall(asked.encode())
+            received = b""
+            while (end := received.find(b"\r\n\r\n") + 4) < 4 or len(received) < end + after_bytes:
+                received += connection.recv(65536)
+            assert received.startswith(b"HTTP/1.1 200 ")
+            assert received[end:] == content[:after_bytes]
+            connection.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                connection.recv(1)
 
     @pytest.mark.parametrize(("after_bytes", "at"), [(7, 7), (None, None), (10**9, -1)])
     def test_corrupt(
@@ -180,7 +189,7 @@ def test_clients_that_go_away_are_no_errors(
     api: Api, url: str, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     for kind in ("delay", "stall", "truncate", "drop"):
-        api.sandbox.faults.add(Fault(kind=kind, path=f"x={kind}", seconds=5, after_bytes=10))
+        api.sandbox.faults.add(Fault(kind=kind, path=f"x={kind}", seconds=600, after_bytes=10))
         with pytest.raises(httpx.TransportError):
             httpx.get(f"{url}&x={kind}", timeout=0.2)
     with httpx.stream("GET", url) as answer:

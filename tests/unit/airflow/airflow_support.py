@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from planet_provider.client.config import DOCUMENTED_RATES
+from planet_provider.sandbox import Sandbox
 
 CONNECTION = "AIRFLOW_CONN_PLANET_DEFAULT"
 
@@ -59,11 +60,15 @@ class FakeTaskInstance:
 
 @dataclass
 class Runner:
-    """Runs tasks as Airflow's task runner and triggerer do."""
+    """Runs tasks as Airflow's task runner and triggerer do.
+
+    :param when_deferred: What happens as soon as a task has deferred, e.g. that time passes.
+    """
 
     events: list[dict[str, Any]] = field(default_factory=list)
     deferrals: list[TaskDeferred] = field(default_factory=list)
     outlet_events: OutletEventAccessors = field(default_factory=OutletEventAccessors)
+    when_deferred: Callable[[], object] | None = None
 
     def run(self, task: Any, ti: FakeTaskInstance | None = None) -> Any:
         """Render and execute a task; where it defers, run its trigger and resume it."""
@@ -77,6 +82,8 @@ class Runner:
             result = task.execute(context)
         except TaskDeferred as deferral:
             self.deferrals.append(deferral)
+            if self.when_deferred is not None:
+                self.when_deferred()
             event = asyncio.run(first_event(revived(deferral.trigger)))
             self.events.append(event)
             result = task.resume_execution(deferral.method_name, {"event": event}, context)
@@ -85,6 +92,21 @@ class Runner:
     def resume(self, task: Any, event: Any) -> Any:
         """Resume a task with an event of one's own."""
         return task.resume_execution("execute_complete", {"event": event}, {"ti": FakeTaskInstance()})
+
+
+def let_time_pass(planet: Sandbox, runner: Runner, *, deferrable: bool) -> None:
+    """Let orders and assets come to their ends in a moment.
+
+    :param deferrable: Only after the task has deferred: it must not see the end before.
+    """
+
+    def hurry() -> None:
+        planet.clock.speed = 3000.0
+
+    if deferrable:
+        runner.when_deferred = hurry
+    else:
+        hurry()
 
 
 def push(task: Any, result: Any, ti: FakeTaskInstance) -> Any:
@@ -96,7 +118,7 @@ def push(task: Any, result: Any, ti: FakeTaskInstance) -> Any:
     return result
 
 
-def await_condition(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def await_condition(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     """Wait until something is so, which happens in another thread."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
 )
-from airflow_support import FakeTaskInstance, Runner, Scenes
+from airflow_support import FakeTaskInstance, Runner, Scenes, let_time_pass
 
 from planet_provider.exceptions import AssetUnavailableError, TriggerEventError, UnknownStateError
 from planet_provider.operators.assets import PlanetActivateAssetOperator
@@ -54,7 +54,7 @@ def activated(runner: Runner, planet: Sandbox, scenes: Scenes) -> None:
 def test_until_it_is_active(
     planet: Sandbox, runner: Runner, ti: FakeTaskInstance, sensor: Any, deferrable: bool
 ) -> None:
-    planet.clock.speed = 30.0
+    let_time_pass(planet, runner, deferrable=deferrable)
     result = runner.run(sensor(deferrable=deferrable), ti)
     assert set(result) == KEYS
     assert set(ti.xcoms) == KEYS | {"return_value"}
@@ -108,7 +108,7 @@ def test_an_unknown_status(planet: Sandbox, runner: Runner, sensor: Any, deferra
     body = json.dumps({"ortho_visual": {"status": "asleep", "_permissions": ["download"]}})
     planet.faults.add(Fault(kind="status", status=200, body=body, path="/assets", skip=1, times=None))
     with pytest.raises(UnknownStateError, match="asleep"):
-        runner.run(sensor(deferrable=deferrable, timeout=5))
+        runner.run(sensor(deferrable=deferrable, timeout=120))
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ class TestInTheTriggerer:
 
         from planet_provider.sandbox import Fault
 
-        planet.faults.add(Fault(kind="delay", method="PUT", seconds=0.5))
+        planet.faults.add(Fault(kind="delay", method="PUT", seconds=2.0))
         monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(states(ti, "failed")), raising=False)
         trigger = PlanetOrderTrigger(
             order_id=order_id, planet_conn_id="planet_default", poke_interval=0.05, cancel_on_kill=True

@@ -55,7 +55,7 @@ def test_it_waits_in_the_triggerer_and_then_places(
     assert set(planet.orders) == set(others)
     assert posts(planet) == 3, "refused once"
     PlanetHook().cancel_order(others[0])
-    task.join(10)
+    task.join(120)
     assert found == [order_id for order_id in planet.orders if order_id not in others]
     assert posts(planet) == 4
     [deferral] = runner.deferrals
@@ -160,9 +160,11 @@ class TestTrigger:
         self, planet: Sandbox, others: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(capacity_watch, "ANYWAY_SECONDS", 0.3)
+        started = time.monotonic()
         event = await first_event(self.trigger())
         assert event["capacity"]["active_orders"] == 2
-        assert looks(planet) > 2
+        assert time.monotonic() - started >= 0.3
+        assert looks(planet) >= 2
 
     async def test_as_many_go_on_as_places_became_free(
         self, planet: Sandbox, scenes: Scenes, others: list[str]

@@ -16,6 +16,8 @@ from planet_provider.hooks.planet import PlanetHook
 from planet_provider.sandbox import Sandbox
 
 DOCS = Path(__file__).parents[3] / "docs"
+#: Pages wait for their orders as a reader would.
+SOON = {"queued_seconds": 2.0, "running_seconds": 8.0}
 _BLOCK = re.compile(r"^```python(?: title=\"(\w+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 Run = Callable[[str, str | None], dict[str, Any]]
@@ -51,7 +53,7 @@ def dags(namespace: dict[str, Any]) -> dict[str, list[str]]:
     return {dag.dag_id: sorted(dag.task_ids) for dag in found}
 
 
-@pytest.mark.planet_sandbox(activation_seconds=0.3, scene_pixels=64)
+@pytest.mark.planet_sandbox(**SOON, activation_seconds=0.3, scene_pixels=64)
 def test_the_upgrade_guide(run: Run, planet: Sandbox, tmp_path: Path) -> None:
     left = run("upgrade-from-sdk.md", "here")
     assert dags(left) == {
@@ -77,7 +79,7 @@ def test_each_example_of_the_upgrade_guide_has_two_sides() -> None:
             compile(f"async def task():\n{body}\n", section.splitlines()[0], "exec")
 
 
-@pytest.mark.planet_sandbox(scene_pixels=64)
+@pytest.mark.planet_sandbox(**SOON, activation_seconds=5.0, scene_pixels=64)
 def test_the_page_about_notebooks(run: Run) -> None:
     left = run("notebooks.md")
     left["session"].close()
@@ -85,7 +87,7 @@ def test_the_page_about_notebooks(run: Run) -> None:
     assert left["lines"] == [f"{left['order_id']} is success"]
 
 
-@pytest.mark.planet_sandbox(scene_pixels=64)
+@pytest.mark.planet_sandbox(**SOON, activation_seconds=5.0, scene_pixels=64)
 def test_the_page_about_searches(run: Run) -> None:
     left = run("searches.md")
     assert dags(left) == {"weekly": ["run", "save", "stats"]}

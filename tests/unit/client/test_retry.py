@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import tenacity
 
+from planet_provider.client import retry
 from planet_provider.client.config import PlanetConfig
 from planet_provider.client.retry import QueueTime, is_repeatable, retry_options
 from planet_provider.exceptions import (
@@ -20,6 +21,7 @@ from planet_provider.exceptions import (
     TransportError,
     UnexpectedResponseError,
 )
+from ratelimit_support import Clock
 
 REQUEST = "GET /x"
 
@@ -98,12 +100,15 @@ class TestBounds:
         assert tried.attempts == 3
         assert tried.raised.status == 501  # type: ignore[attr-defined]
 
-    def test_seconds_in_the_queue_are_no_retrying(self) -> None:
+    def test_seconds_in_the_queue_are_no_retrying(self, monkeypatch: pytest.MonkeyPatch) -> None:
         queued, attempts = QueueTime(), []
+        clock = Clock()
+        for module in (retry, tenacity):
+            monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock))
 
         def attempt() -> None:
             with queued.running():
-                time.sleep(0.3)
+                clock.advance(0.3)
             attempts.append(1)
             raise server_error(503, 0.0)
 
@@ -112,7 +117,7 @@ class TestBounds:
         with pytest.raises(ServerError):
             tenacity.Retrying(sleep=lambda _: None, **options)(attempt)
         assert len(attempts) == 3
-        assert queued.seconds >= 0.9
+        assert queued.seconds == pytest.approx(0.9)
 
 
 class TestWaits:

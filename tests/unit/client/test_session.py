@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from client_support import NO_ORDER, config_of, limiter_of, order_request, session_of
+from client_support import HASTY, NO_ORDER, config_of, limiter_of, order_request, session_of
 from planet_provider import __version__
 from planet_provider.client import data, orders
 from planet_provider.client.session import MAX_REDIRECTS, PlanetSession
@@ -106,7 +106,7 @@ class TestSend:
 
     def test_all_connections_busy_is_not_sent(self, planet_sandbox: Sandbox, file: Delivered) -> None:
         with (
-            session_of(planet_sandbox, max_connections=1, timeout=0.3, max_attempts=1) as session,
+            session_of(planet_sandbox, max_connections=1, timeout=5.0, max_attempts=1) as session,
             session.open(file.link, rate_class=DOWNLOAD),
             pytest.raises(TransportError, match="PoolTimeout") as caught,
         ):
@@ -199,8 +199,10 @@ class TestOpen:
         assert read(session, file.link) == file.content
 
     def test_a_stalled_body_times_out(self, planet_sandbox: Sandbox, file: Delivered) -> None:
-        planet_sandbox.faults.add(Fault(kind="stall", origin="storage", seconds=3.0, after_bytes=10))
-        with session_of(planet_sandbox, timeout=0.3) as session, pytest.raises(httpx.ReadTimeout):
+        planet_sandbox.faults.add(
+            Fault(kind="stall", origin="storage", seconds=600.0, after_bytes=10, times=None)
+        )
+        with session_of(planet_sandbox, **HASTY) as session, pytest.raises(httpx.ReadTimeout):
             read(session, file.link)
 
     def test_a_refusal_whose_body_is_cut(

@@ -32,11 +32,17 @@ from planet_provider.operators.base import PlanetOperator
 from planet_provider.operators.batches import read_batch
 from planet_provider.operators.delivery_field import keep_placeholders, mask_credentials, mask_webhook
 from planet_provider.ordering.estimate import Estimate, checked_estimate
-from planet_provider.ordering.outcome import check_outcome, is_reached, summary, with_missing_items
+from planet_provider.ordering.outcome import (
+    check_outcome,
+    is_reached,
+    is_summary,
+    summary,
+    with_missing_items,
+)
 from planet_provider.ordering.place import PATIENCE_SECONDS, PlacedOrder, place_order
 from planet_provider.triggers.base import PlanetTrigger, deferral_timeout, is_deferrable
 from planet_provider.triggers.capacity import PlanetOrderCapacityTrigger
-from planet_provider.triggers.events import read_event
+from planet_provider.triggers.events import last_seen, read_event
 from planet_provider.triggers.orders import PlanetOrderTrigger
 
 if TYPE_CHECKING:
@@ -215,14 +221,19 @@ class PlanetCreateOrderOperator(PlanetOperator):
                 f"Planet took no more orders for timeout={self.timeout:g} s: too many of the account's are queued "
                 "or running. Nothing was placed."
             )
-        return self._order(context, float(place["deadline"]))
+        deadline = place.get("deadline")
+        if not isinstance(deadline, int | float):
+            raise TriggerEventError(f"The trigger tells no deadline: {place!r}.")
+        return self._order(context, float(deadline))
 
     @task_errors()
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Take over from the trigger that waited for the order."""
         order = read_event(event, "order")
         if order is None:
-            raise self._timed_out(str((event or {}).get("order_id")))
+            raise self._timed_out(str((event or {}).get("order_id")), last_seen(event))
+        if not is_summary(order):
+            raise TriggerEventError(f"The trigger tells of no order: {order!r}.")
         if not is_reached(order_state(order.get("state")), None):
             raise TriggerEventError(f"The trigger ended before the order did: {order!r}.")
         with self.hook.session() as session:
@@ -366,9 +377,10 @@ class PlanetCreateOrderOperator(PlanetOperator):
             order = summary(session.send(orders.get(order_id)))
             if is_reached(order_state(order["state"]), None):
                 return order
-            self.log.info("Order %s is %s: %s", order_id, order["state"], order["last_message"])
+            seen = f"Order {order_id} is {order['state']}: {order['last_message']}"
+            self.log.info("%s", seen)
             if time.time() >= deadline:
-                raise self._timed_out(order_id)
+                raise self._timed_out(order_id, f"{seen.rstrip('.')}. {order_page(order_id)}")
             time.sleep(max(0.0, min(self.poke_interval, deadline - time.time())))
 
     def _ended(self, context: Context, order: dict[str, Any]) -> str:
@@ -404,10 +416,11 @@ class PlanetCreateOrderOperator(PlanetOperator):
         products = self._products or self.products or [read_batch(self.items)]
         return lineage.placed(self._order_id, products)
 
-    def _timed_out(self, order_id: str) -> OrderTimeoutError:
+    def _timed_out(self, order_id: str, last: str) -> OrderTimeoutError:
         return OrderTimeoutError(
-            f"Order {order_id} did not end within timeout={self.timeout:g} s. It goes on at Planet's; "
-            f"running this task again finds it and waits on. {order_page(order_id)}",
+            f"Order {order_id} did not end within timeout={self.timeout:g} s. "
+            f"{last or order_page(order_id)} It goes on at Planet's; running this task again finds it and "
+            "waits on.",
             order_id=order_id,
         )
 

@@ -45,6 +45,11 @@ def summary(order: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def is_summary(found: Mapping[str, Any]) -> bool:
+    """Return whether something that comes from elsewhere is an order's :func:`summary`, as far as it is needed."""
+    return {"order_id", "state", "last_message", "error_hints"} <= found.keys()
+
+
 def missing_items(order: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the items of a partial order that were not delivered.
 

@@ -59,9 +59,7 @@ class PlanetAssetSensor(PlanetSensor):
         """Get the item's assets."""
         assets = session.send(data.assets(self.item_type, self.item_id))
         reference = asset_reference(assets, self.item_type, self.item_id, self.asset_type)
-        self.log.info(
-            "%s of %s %s is %s.", self.asset_type, self.item_type, self.item_id, reference["status"]
-        )
+        self.tell(f"{self.asset_type} of {self.item_type} {self.item_id} is {reference['status']}.")
         return reference if is_active(reference) else None
 
     def trigger(self, deadline: float) -> PlanetAssetTrigger:
@@ -77,6 +75,9 @@ class PlanetAssetSensor(PlanetSensor):
 
     def result(self, found: dict[str, Any]) -> dict[str, Any]:
         """Return the asset's reference."""
+        ids = {"item_type": self.item_type, "item_id": self.item_id, "asset_type": self.asset_type}
+        if any(found.get(name) != value for name, value in ids.items()):
+            raise TriggerEventError(f"The trigger waited for another asset than {ids!r}: {found!r}.")
         if not is_active(found):
             raise TriggerEventError(f"The trigger ended with the asset {found!r}, which is not active.")
         return found

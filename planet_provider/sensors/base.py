@@ -19,7 +19,7 @@ from planet_provider.hooks.connection import DEFAULT_CONN_ID
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.triggers.base import PlanetTrigger, deferral_timeout, is_deferrable
-from planet_provider.triggers.events import read_event
+from planet_provider.triggers.events import last_seen, read_event
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -36,6 +36,9 @@ class PlanetSensor(BaseSensorOperator):
     """
 
     subject: ClassVar[str]
+
+    #: What the last look of this process saw.
+    _last_seen = ""
 
     def __init__(
         self,
@@ -78,13 +81,21 @@ class PlanetSensor(BaseSensorOperator):
     def wanted(self) -> str:
         """Say what is waited for, for an error."""
 
+    def tell(self, line: str) -> None:
+        """Log what a look saw, and keep it for the error of a time-out."""
+        self._last_seen = line
+        self.log.info("%s", line)
+
     @task_errors()
     def execute(self, context: Context) -> dict[str, Any]:
         """Wait. What is over at the first look never defers."""
         self.check()
         self.begin(context)
         # Deferred or not, so that soft_fail, never_fail and silent_fail hold for the first look too.
-        waited: dict[str, Any] = super().execute(context)
+        try:
+            waited: dict[str, Any] = super().execute(context)
+        except AirflowSensorTimeout:
+            raise self._timed_out(self._last_seen) from None
         return waited
 
     @task_errors()
@@ -116,5 +127,11 @@ class PlanetSensor(BaseSensorOperator):
         """Take over from the trigger."""
         found = read_event(event, self.subject)
         if found is None:
-            raise AirflowSensorTimeout(f"{self.wanted()} was not reached within timeout={self.timeout:g} s.")
+            raise self._timed_out(last_seen(event))
         return self.result(found)
+
+    def _timed_out(self, last: str) -> AirflowSensorTimeout:
+        return AirflowSensorTimeout(
+            f"{self.wanted()} was not reached within timeout={self.timeout:g} s. {last} It goes on at Planet's: "
+            "raise timeout, or clear this task to wait on."
+        )

@@ -14,7 +14,13 @@ from planet_provider.exceptions import TriggerEventError
 from planet_provider.hooks.order_link import PlanetOrderLink
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.hooks.task_errors import task_errors
-from planet_provider.ordering.outcome import check_outcome, is_reached, summary, with_missing_items
+from planet_provider.ordering.outcome import (
+    check_outcome,
+    is_reached,
+    is_summary,
+    summary,
+    with_missing_items,
+)
 from planet_provider.sensors.base import PlanetSensor
 from planet_provider.triggers.orders import PlanetOrderTrigger
 
@@ -76,13 +82,8 @@ class PlanetOrderSensor(PlanetSensor):
     def look(self, session: PlanetSession) -> dict[str, Any] | None:
         """Get the order."""
         order = summary(session.send(orders.get(self.order_id)))
-        self.log.info(
-            "Order %s is %s: %s. %s",
-            self.order_id,
-            order["state"],
-            order["last_message"].rstrip("."),
-            order_page(self.order_id),
-        )
+        message = order["last_message"].rstrip(".")
+        self.tell(f"Order {self.order_id} is {order['state']}: {message}. {order_page(self.order_id)}")
         return self._checked(order) if is_reached(order_state(order["state"]), self._awaited) else None
 
     def trigger(self, deadline: float) -> PlanetOrderTrigger:
@@ -97,6 +98,8 @@ class PlanetOrderSensor(PlanetSensor):
 
     def result(self, found: dict[str, Any]) -> dict[str, Any]:
         """Return the order's summary."""
+        if not is_summary(found) or str(found["order_id"]).lower() != self.order_id.lower():
+            raise TriggerEventError(f"The trigger waited for another order than {self.order_id}: {found!r}.")
         if not is_reached(order_state(found.get("state")), self._awaited):
             raise TriggerEventError(f"The trigger ended before {self.wanted()} was reached: {found!r}.")
         order = self._checked(found)

@@ -15,7 +15,9 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from planet_provider.exceptions import PlanetError
 from planet_provider.triggers.events import error_event, timeout_event
-from planet_provider.triggers.watch import Poller, Waiter, watching
+from planet_provider.triggers.sharing import watching
+from planet_provider.triggers.waiter import Waiter
+from planet_provider.triggers.watch import Poller
 
 #: Seconds between two lines in a task's log while nothing changes.
 REPORT_SECONDS = 600.0
@@ -117,7 +119,7 @@ class PlanetTrigger(BaseTrigger):
 
     async def _wait(self, poller: Poller[Any], waiter: Waiter[Any]) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
-        spread = random.uniform(0.0, _DEADLINE_SPREAD) * (len(poller.waiters) - 1)
+        spread = random.uniform(0.0, _DEADLINE_SPREAD) * (poller.number - 1)
         report_at = _next_report(loop.time())
         last_by = float("inf")
         while True:
@@ -130,14 +132,15 @@ class PlanetTrigger(BaseTrigger):
                 return event
             now = loop.time()
             if waiter.looked or now >= last_by:
-                return timeout_event(**self.facts())
+                last = self.report() + _trouble(poller.trouble_with(self.key))
+                return timeout_event(**self.facts(), last=last)
             if now >= deadline and last_by == float("inf"):
                 # What is over is seen after the deadline too, as it is where a triggerer was down meanwhile.
                 last_by = now + _LAST_LOOK_SECONDS
                 poller.last_look(waiter)
             if now >= report_at:
                 report_at = _next_report(now)
-                self.log.info("%s%s", self.report(), _trouble(poller))
+                self.log.info("%s%s", self.report(), _trouble(poller.trouble_with(self.key)))
 
     def _deadline(self, now: float) -> float:
         return float("inf") if self.deadline is None else now + self.deadline - time.time()
@@ -147,5 +150,5 @@ def _next_report(now: float) -> float:
     return now + REPORT_SECONDS * random.uniform(0.9, 1.1)
 
 
-def _trouble(poller: Poller[Any]) -> str:
-    return f" Planet can't be asked now: {poller.trouble}" if poller.trouble is not None else ""
+def _trouble(trouble: str | None) -> str:
+    return f" Planet can't be asked now: {trouble}" if trouble is not None else ""

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 from planet_provider.client import orders
 from planet_provider.client.config import PlanetConfig
 from planet_provider.client.session import AsyncPlanetSession
-from planet_provider.triggers.watch import Poller, Waiter
+from planet_provider.triggers.waiter import Waiter
+from planet_provider.triggers.watch import Poller
 
 #: Seconds after which one is called anyway: a place that became free before the first look, or was taken by
 #: others at once, doesn't show in the counts.
@@ -28,10 +29,10 @@ class CapacityPoller(Poller[int]):
     """
 
     subject: ClassVar[str] = "places for orders"
+    rate_class: ClassVar[str] = "orders.stats"
 
     def __init__(self, config: PlanetConfig) -> None:
         super().__init__(config)
-        self._next = float("inf")
         self._most = 1
         self._active: int | None = None
         self._promised = 0
@@ -40,15 +41,11 @@ class CapacityPoller(Poller[int]):
         self._refused = False
         self._waiting: dict[Waiter[int], None] = {}
 
-    def due(self) -> float:
-        """Return when to count next."""
-        return self._next
-
     def joined(self, waiter: Waiter[int]) -> None:
         """Who comes was refused just now."""
         self._waiting[waiter] = None
         self._refused = True
-        self._next = min(self._next, self.loop.time() + min(_GATHER_SECONDS, waiter.poke_interval))
+        self.next = min(self.next, self.loop.time() + min(_GATHER_SECONDS, waiter.poke_interval))
 
     def leave(self, waiter: Waiter[int]) -> bool:
         """Strike a trigger off the list."""
@@ -66,7 +63,8 @@ class CapacityPoller(Poller[int]):
         async for waiter in self.each(list(self._waiting)[:turns]):
             self._waiting.pop(waiter, None)
             waiter.tell(active)
-        self._next = begun + self.pause()
+        self.next = begun + self.pause()
+        self.answered()
 
     def _turns(self, active: int) -> int:
         """Return how many may try now."""

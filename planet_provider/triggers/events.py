@@ -18,7 +18,10 @@ def done_event(**facts: Any) -> dict[str, Any]:
 
 
 def timeout_event(**facts: Any) -> dict[str, Any]:
-    """Say that the deadline has passed."""
+    """Say that the deadline has passed.
+
+    :param facts: Ids, and as ``last`` a line about what was seen last.
+    """
     return {"status": TIMEOUT, **facts}
 
 
@@ -51,13 +54,20 @@ def read_event(event: object, subject: str) -> dict[str, Any] | None:
     )
 
 
+def last_seen(event: object) -> str:
+    """Return the line about what was seen last before a deadline passed; empty if there is none."""
+    return str(event.get("last") or "") if isinstance(event, dict) else ""
+
+
 def _error(event: dict[str, Any]) -> PlanetError:
     kind = getattr(exceptions, str(event.get("error")), None)
     if not (isinstance(kind, type) and issubclass(kind, PlanetError)):
         return TriggerEventError(f"{event.get('error')}: {event.get('message')}")
     error = kind.__new__(kind)
     error.args = (event.get("message"),)
-    facts = event.get("facts") or {}
+    facts = event.get("facts")
+    if not isinstance(facts, dict):
+        facts = {}
     error.__dict__.update(
         {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
     )

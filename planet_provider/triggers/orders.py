@@ -15,6 +15,7 @@ from planet_provider.ordering.outcome import is_reached
 from planet_provider.triggers.base import PlanetTrigger
 from planet_provider.triggers.events import done_event
 from planet_provider.triggers.order_watch import OrderPoller, Summary
+from planet_provider.triggers.patience import open_session
 
 #: Keeps the event loop from forgetting a task whose trigger has gone.
 _cancelling: set[asyncio.Task[None]] = set()
@@ -109,7 +110,8 @@ class PlanetOrderTrigger(PlanetTrigger):
             self.log.info("Order %s is not cancelled: its task has not ended.", self.order_id)
             return
         try:
-            async with await PlanetHook(self.planet_conn_id).async_session() as session:
+            config = await PlanetHook(self.planet_conn_id).async_config()
+            async with await open_session(config) as session:
                 await session.send(orders.cancel(self.order_id))
         except PlanetError as error:
             self.log.warning("Order %s was not cancelled: %s", self.order_id, error)

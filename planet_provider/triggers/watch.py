@@ -11,29 +11,33 @@ import contextvars
 import logging
 import random
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Hashable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Generic, TypeVar
-from weakref import WeakKeyDictionary
+from collections.abc import AsyncIterator, Hashable, Iterable
+from dataclasses import replace
+from typing import ClassVar, Generic, TypeVar
 
 from planet_provider.client.config import PlanetConfig
 from planet_provider.client.session import AsyncPlanetSession
-from planet_provider.exceptions import PlanetError
-from planet_provider.hooks.planet import PlanetHook
+from planet_provider.exceptions import (
+    AuthenticationError,
+    ConfigurationError,
+    PermissionDeniedError,
+    PlanetError,
+)
+from planet_provider.triggers.budget import Share
+from planet_provider.triggers.flight import Flight
+from planet_provider.triggers.patience import open_session
+from planet_provider.triggers.waiter import Waiter
 
 log = logging.getLogger(__name__)
 
 V = TypeVar("V")
-PollerT = TypeVar("PollerT", bound="Poller[Any]")
-
-#: Seconds for which a connection that was read serves those who come next. Reading one takes Airflow some
-#: 50 ms, one after the other: for a thousand waits that start together, most of a minute.
-_CONNECTION_SECONDS = 30.0
 
 #: Waiters that are woken before the event loop gets round to others. Each may write a log line, which takes
 #: some tenths of a millisecond.
 CHUNK = 20
+
+#: Seconds that a request for one thing may take, beside what it stands in line for the rate limit.
+SINGLE_SECONDS = 20.0
 
 #: Longest wait between two looks while Planet answers with errors: in multiples of the interval, and in seconds.
 _MAX_BACKOFF = 8
@@ -43,70 +47,14 @@ _MAX_BACKOFF_SECONDS = 120.0
 _LOOK_ATTEMPTS = 2
 _LOOK_RETRY_SECONDS = 30.0
 
-#: Seconds between two looks, at least, that waiters whose time is up may call for.
+#: Seconds between two looks, at least, that waiters whose time is up may call for; and while Planet can't be
+#: asked, which leaves each of them one.
 _LAST_LOOK_GAP = 0.5
+_LAST_LOOK_GAP_IN_TROUBLE = 10.0
 
 #: Share of the interval after which the next look comes. Below 1, so that a change is told within the
 #: interval; drawn anew each time, so that triggerers don't look in step.
 _SPREAD = (0.8, 0.95)
-
-
-class Waiter(Generic[V]):
-    """A trigger's place at a poller.
-
-    :param key: What it waits for.
-    :param poke_interval: Seconds between two looks, at most.
-    """
-
-    def __init__(self, key: Hashable, poke_interval: float) -> None:
-        self.key = key
-        self.poke_interval = poke_interval
-        self.joined = asyncio.get_running_loop().time()
-        #: Whether the look that :meth:`Poller.last_look` asked for is over.
-        self.looked = False
-        self._value: V | None = None
-        self._error: BaseException | None = None
-        self._called = False
-        self._future: asyncio.Future[None] | None = None
-
-    def tell(self, value: V) -> None:
-        """Say what was seen. A value that nobody fetched is replaced."""
-        self._value = value
-        self.call()
-
-    def fail(self, error: BaseException) -> None:
-        """Say that the wait can't go on."""
-        self._error = error
-        self.call()
-
-    def call(self) -> None:
-        """Wake the trigger."""
-        self._called = True
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
-
-    async def news(self, until: float | None) -> V | None:
-        """Wait until there is something new.
-
-        :param until: Time of the event loop after which to go on without; ``None`` for never.
-        :return: What was seen last, if it is new.
-        :raises BaseException: What ended the wait.
-        """
-        if not self._called:
-            loop = asyncio.get_running_loop()
-            self._future = loop.create_future()
-            timer = None if until is None else loop.call_at(until, self.call)
-            try:
-                await self._future
-            finally:
-                self._future = None
-                if timer is not None:
-                    timer.cancel()
-        self._called = False
-        if self._error is not None:
-            raise self._error.with_traceback(None)
-        value, self._value = self._value, None
-        return value
 
 
 class Poller(ABC, Generic[V]):
@@ -118,35 +66,54 @@ class Poller(ABC, Generic[V]):
     #: What it looks at, for the log.
     subject: ClassVar[str]
 
+    #: Class of its most frequent requests, and the share of that class's rate that it may take, with the longest
+    #: pause in seconds that follows from it.
+    rate_class: ClassVar[str]
+    share: ClassVar[float] = 1.0
+    longest_pause: ClassVar[float] = float("inf")
+
     def __init__(self, config: PlanetConfig) -> None:
-        self.given = config
+        self.key_config = config
         self.config = replace(
             config,
             max_attempts=min(config.max_attempts, _LOOK_ATTEMPTS),
             max_retry_seconds=min(config.max_retry_seconds, _LOOK_RETRY_SECONDS),
         )
         self.loop = asyncio.get_running_loop()
-        self.waiters: dict[Hashable, list[Waiter[V]]] = {}
+        self.waiters: dict[Hashable, dict[Waiter[V], None]] = {}
+        self.number = 0
         self.over = False
         self.trouble: str | None = None
+        #: What was seen last of each thing.
+        self.latest: dict[Hashable, V] = {}
+        #: Time of the event loop at which to look next.
+        self.next = float("inf")
+        #: When the latest look began, and when the latest failure came.
+        self.begun = float("-inf")
+        self.failed_at = float("-inf")
+        self.pace = Share(self.share, self.config.rate_limits[self.rate_class], self.longest_pause)
         self._failures = 0
-        self._begun = float("-inf")
         self._not_before = float("-inf")
         self._last: dict[Waiter[V], float] = {}
+        self._last_asked = float("-inf")
+        self._steps = 0
         self._wake = asyncio.Event()
+        self.flight = Flight(self._wake.set)
         # In a context of its own: Airflow writes what is logged in a trigger's context into its task's log.
         self._task = contextvars.Context().run(self.loop.create_task, self._run())
-
-    @abstractmethod
-    def due(self) -> float:
-        """Return the time of the event loop at which to look next."""
 
     @abstractmethod
     async def look(self, session: AsyncPlanetSession) -> None:
         """Look at what is due, and tell the waiters.
 
-        :raises PlanetError: Planet can't be asked now, or, where it is not ``retryable``, not at all.
+        :raises PlanetError: The credential is refused, which ends all waits, or Planet can't be asked now.
         """
+
+    def due(self) -> float:
+        """Return the time of the event loop at which to look next, as far as Planet can be asked."""
+        # One look serves all whose time is up by then.
+        last = self.begun + _LAST_LOOK_GAP if self._last_asked > self.begun and self._last else float("inf")
+        return max(min(self.next, last), self.pace.free_at)
 
     def joined(self, waiter: Waiter[V]) -> None:
         """Take note of a new waiter."""
@@ -157,7 +124,8 @@ class Poller(ABC, Generic[V]):
     def join(self, key: Hashable, poke_interval: float) -> Waiter[V]:
         """Begin to look at something for a trigger."""
         waiter: Waiter[V] = Waiter(key, poke_interval)
-        self.waiters.setdefault(key, []).append(waiter)
+        self.waiters.setdefault(key, {})[waiter] = None
+        self.number += 1
         self.joined(waiter)
         self._wake.set()
         return waiter
@@ -167,11 +135,13 @@ class Poller(ABC, Generic[V]):
 
         :return: Whether it was the last one.
         """
-        others = self.waiters.get(waiter.key, [])
+        others = self.waiters.get(waiter.key, {})
         if waiter in others:
-            others.remove(waiter)
+            del others[waiter]
+            self.number -= 1
             if not others:
                 del self.waiters[waiter.key]
+                self.latest.pop(waiter.key, None)
                 self.left(waiter.key)
         self._last.pop(waiter, None)
         return not self.waiters
@@ -184,8 +154,17 @@ class Poller(ABC, Generic[V]):
 
     def last_look(self, waiter: Waiter[V]) -> None:
         """Look once more, soon, and then wake a waiter whose time is up."""
-        self._last[waiter] = self.loop.time()
+        self._last[waiter] = self._last_asked = self.loop.time()
         self._wake.set()
+
+    @property
+    def rushed(self) -> set[Hashable]:
+        """What those wait for whose time is up: it is due whatever the interval."""
+        return {waiter.key for waiter in self._last}
+
+    def looked_at(self, key: Hashable) -> float:
+        """Return the time of the event loop at which the last look at something began that is over."""
+        return float("-inf") if key in self.flight else self.begun
 
     def interval(self) -> float:
         """Return the shortest interval that is asked for, in seconds."""
@@ -195,19 +174,44 @@ class Poller(ABC, Generic[V]):
         """Return the seconds from one look to the next."""
         return self.interval() * random.uniform(*_SPREAD)
 
+    async def breathe(self) -> None:
+        """Let others run, every so many calls."""
+        self._steps += 1
+        if self._steps % CHUNK == 0:
+            await asyncio.sleep(0)
+
     async def each(self, waiters: Iterable[Waiter[V]]) -> AsyncIterator[Waiter[V]]:
         """Yield waiters to wake, and let them run in between, so that many don't hold up the event loop."""
-        for number, waiter in enumerate(waiters, 1):
+        for waiter in waiters:
             yield waiter
-            if number % CHUNK == 0:
-                await asyncio.sleep(0)
+            await self.breathe()
+
+    async def tell(self, key: Hashable, value: V) -> None:
+        """Tell all who wait for something what was seen."""
+        self.latest[key] = value
+        async for waiter in self.each(list(self.waiters.get(key, ()))):
+            # Meanwhile something newer may have been seen.
+            waiter.tell(self.latest.get(key, value))
+
+    async def fail(self, key: Hashable, error: PlanetError) -> None:
+        """Tell all who wait for something that their wait can't go on."""
+        self.latest.pop(key, None)
+        async for waiter in self.each(list(self.waiters.get(key, ()))):
+            waiter.fail(error)
+
+    def trouble_with(self, key: Hashable) -> str | None:
+        """Return why something can't be looked at now, if so."""
+        return self.trouble
 
     async def _run(self) -> None:
         try:
-            async with AsyncPlanetSession(self.config) as session:
-                while not self.over:
-                    await self._until_due()
-                    await self._attempt(session)
+            async with await open_session(self.config) as session:
+                try:
+                    while not self.over:
+                        await self._until_due()
+                        await self._attempt(session)
+                finally:
+                    await self.flight.close()
         except Exception as error:
             # Whatever it is, nobody must wait for ever. Who comes now gets a new poller.
             self.over = True
@@ -218,10 +222,8 @@ class Poller(ABC, Generic[V]):
     async def _until_due(self) -> None:
         while True:
             self._wake.clear()
-            due = max(self.due(), self._not_before)
-            if self._last:
-                due = min(due, self._begun + _LAST_LOOK_GAP)
-            if due <= self.loop.time():
+            due = self._due()
+            if self.flight.has_landed or due <= self.loop.time():
                 return
             timer = self.loop.call_at(due, self._wake.set) if due != float("inf") else None
             try:
@@ -230,119 +232,52 @@ class Poller(ABC, Generic[V]):
                 if timer is not None:
                     timer.cancel()
 
+    def _due(self) -> float:
+        held = self._not_before
+        if self._last:
+            held = min(held, self.failed_at + _LAST_LOOK_GAP_IN_TROUBLE)
+        return max(self.due(), held)
+
     async def _attempt(self, session: AsyncPlanetSession) -> None:
-        self._begun = self.loop.time()
-        try:
-            await self.look(session)
-        except PlanetError as error:
-            if not error.retryable:
+        self.flight.collect()
+        now = self.loop.time()
+        if self._due() <= now:
+            self.begun = now
+            try:
+                await self.look(session)
+            except (AuthenticationError, ConfigurationError, PermissionDeniedError):
                 raise
-            self._failed(error)
-        else:
-            self._answered()
+            except PlanetError as error:
+                # Whatever else it is: a proxy's 404 or 400 is no word about anybody's order.
+                self.failed(error)
         done = [one for one, asked in self._last.items() if self.looked_at(one.key) >= asked]
         async for waiter in self.each(done):
             self._last.pop(waiter, None)
             waiter.looked = True
             waiter.call()
 
-    def looked_at(self, key: Hashable) -> float:
-        """Return the time of the event loop at which something was looked at last, successfully or not."""
-        return self._begun
-
-    @property
-    def rushed(self) -> list[Hashable]:
-        """What those wait for whose time is up: it is due whatever the interval."""
-        return [waiter.key for waiter in self._last]
-
-    def _failed(self, error: PlanetError) -> None:
+    def failed(self, error: PlanetError) -> None:
+        """Take note that Planet can't be asked now: less and less often, and logged once."""
         self._failures += 1
         interval = self.interval()
-        backoff = min(interval * min(2.0**self._failures, _MAX_BACKOFF), max(interval, _MAX_BACKOFF_SECONDS))
-        self._not_before = self.loop.time() + backoff * random.uniform(*_SPREAD)
+        # Bounded, because 2.0 ** 1024 is an error.
+        growing = interval * min(2.0 ** min(self._failures, 10), _MAX_BACKOFF)
+        backoff = min(growing, max(interval, _MAX_BACKOFF_SECONDS))
+        self.failed_at = self.loop.time()
+        self._not_before = self.failed_at + backoff * random.uniform(*_SPREAD)
         if self.trouble is None:
             log.warning(
                 "Planet can't be asked for %s now; %d wait on, and it is asked less and less often: %s",
                 self.subject,
-                sum(map(len, self.waiters.values())),
+                self.number,
                 error,
             )
         self.trouble = str(error)
 
-    def _answered(self) -> None:
+    def answered(self) -> None:
+        """Take note that Planet answers."""
         if self.trouble is not None:
             log.info("Planet answers again for %s, at attempt %d.", self.subject, self._failures + 1)
         self.trouble = None
         self._failures = 0
-
-
-@dataclass
-class _Triggerer:
-    """What the triggers of one event loop share.
-
-    :param users: Triggers that wait.
-    """
-
-    users: int = 0
-    pollers: list[Poller[Any]] = field(default_factory=list)
-    configs: dict[str, tuple[float, PlanetConfig]] = field(default_factory=dict)
-    locks: dict[str, asyncio.Lock] = field(default_factory=dict)
-
-    async def config(self, conn_id: str) -> PlanetConfig:
-        """Read a connection, once for all who come at the same time."""
-        loop = asyncio.get_running_loop()
-        # A lock lets one after the other go on, where a future would wake thousands in one turn of the loop.
-        async with self.locks.setdefault(conn_id, asyncio.Lock()):
-            until, config = self.configs.get(conn_id, (0.0, None))
-            if config is None or loop.time() >= until:
-                config = await PlanetHook(conn_id).async_config()
-                self.configs[conn_id] = loop.time() + _CONNECTION_SECONDS, config
-            return config
-
-    def poller(self, kind: type[PollerT], config: PlanetConfig) -> PollerT:
-        """Return the poller of a kind for a configuration: the same credential, host and settings."""
-        for poller in self.pollers:
-            if type(poller) is kind and poller.given == config and not poller.over:
-                return poller
-        fresh = kind(config)
-        self.pollers.append(fresh)
-        return fresh
-
-
-#: By event loop, because a task of one loop can't wake what waits in another: ``dag.test()`` has one a trigger.
-_triggerers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Triggerer] = WeakKeyDictionary()
-
-
-@contextmanager
-def _triggerer() -> Iterator[_Triggerer]:
-    loop = asyncio.get_running_loop()
-    here = _triggerers.setdefault(loop, _Triggerer())
-    here.users += 1
-    try:
-        yield here
-    finally:
-        here.users -= 1
-        if not here.users:
-            _triggerers.pop(loop, None)
-
-
-@asynccontextmanager
-async def watching(
-    kind: type[PollerT], conn_id: str, key: Hashable, poke_interval: float
-) -> AsyncIterator[tuple[PollerT, Waiter[Any]]]:
-    """Join the poller of a kind, and leave it.
-
-    :param kind: What looks.
-    :param conn_id: Airflow connection of type ``planet``.
-    :param key: What to look at.
-    :param poke_interval: Seconds between two looks, at most.
-    """
-    with _triggerer() as here:
-        poller = here.poller(kind, await here.config(conn_id))
-        waiter = poller.join(key, poke_interval)
-        try:
-            yield poller, waiter
-        finally:
-            if poller.leave(waiter):
-                here.pollers.remove(poller)
-                await poller.stop()
+        self._not_before = float("-inf")

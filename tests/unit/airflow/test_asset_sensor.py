@@ -112,7 +112,14 @@ def test_an_unknown_status(planet: Sandbox, runner: Runner, sensor: Any, deferra
 
 
 @pytest.mark.parametrize(
-    "event", [None, {"status": "done"}, {"status": "done", "asset": {"status": "activating"}}, {"status": 1}]
+    "event",
+    [
+        None,
+        {"status": "done"},
+        {"status": "done", "asset": {"status": "activating"}},
+        {"status": "done", "asset": {"status": "active", "item_id": "another"}},
+        {"status": 1},
+    ],
 )
 def test_an_event_that_is_not_understood_is_no_success(runner: Runner, sensor: Any, event: Any) -> None:
     with pytest.raises(TriggerEventError):

@@ -199,4 +199,5 @@ class TestTrigger:
         assert looks(planet) < 40
 
     async def test_too_late(self, planet: Sandbox, others: list[str]) -> None:
-        assert await first_event(self.trigger(0.2)) == {"status": "timeout"}
+        event = await first_event(self.trigger(0.2))
+        assert event == {"status": "timeout", "last": "Planet takes no more orders now. Waiting for a place."}

@@ -381,7 +381,11 @@ def test_a_deferral_is_bounded_and_holds_ids_only(planet: Sandbox, create: Any) 
         {"status": ["done"]},
         {"status": "done"},
         {"status": "done", "order": None},
-        {"status": "done", "order": {"order_id": "x", "state": "running"}},
+        {"status": "done", "order": {"order_id": "x", "state": "success"}},
+        {
+            "status": "done",
+            "order": {"order_id": "x", "state": "running", "last_message": "", "error_hints": []},
+        },
         {"status": "error", "error": "NoSuchError", "message": "x"},
         {"status": "error"},
     ],
@@ -392,6 +396,15 @@ def test_an_event_that_is_not_understood_is_no_success(
     with pytest.raises(TriggerEventError) as caught:
         runner.resume(create(wait_for_completion=True, deferrable=True), event)
     assert isinstance(caught.value, AirflowException)
+    assert planet.requests == []
+
+
+@pytest.mark.parametrize("capacity", [{}, {"deadline": None}, {"deadline": "soon"}])
+def test_a_place_without_a_deadline_is_no_place(
+    planet: Sandbox, create: Any, capacity: dict[str, Any]
+) -> None:
+    with pytest.raises(TriggerEventError, match="tells no deadline"):
+        create(deferrable=True).execute_again({}, {"status": "done", "capacity": capacity})
     assert planet.requests == []
 
 

@@ -126,8 +126,12 @@ class TestOutcomes:
         assert isinstance(caught.value, AirflowFailException)
 
     def test_a_timeout(self, runner: Runner, place: Any, mode: str) -> None:
-        with pytest.raises(AirflowSensorTimeout, match="timeout"):
-            runner.run(sensor(place("queued"), timeout=0.2, **MODES[mode]))
+        order_id = place("queued")
+        with pytest.raises(AirflowSensorTimeout) as caught:
+            runner.run(sensor(order_id, timeout=0.2, **MODES[mode]))
+        # What was waited for and how long; the state, since when and where to look; and what to do.
+        for part in ("was not reached within timeout=0.2 s", "queued", f"orders/{order_id}", "raise timeout"):
+            assert part in str(caught.value)
 
     def test_a_timeout_is_skipped_with_soft_fail(self, runner: Runner, place: Any, mode: str) -> None:
         with pytest.raises(AirflowSkipException):
@@ -271,6 +275,10 @@ def test_a_deferred_sensor_that_may_not_fail_is_skipped(
     assert len(runner.deferrals) == (seen_by == "trigger")
 
 
+#: What a trigger tells of the order ``x``.
+SUMMARY = {"order_id": "x", "state": "success", "last_message": "", "error_hints": []}
+
+
 @pytest.mark.parametrize(
     "event",
     [
@@ -281,8 +289,11 @@ def test_a_deferred_sensor_that_may_not_fail_is_skipped(
         {"status": {}},
         {"status": "done"},
         {"status": "done", "order": "x"},
-        {"status": "done", "order": {"order_id": "x", "state": "queued"}},
-        {"status": "error", "error": "Exception", "message": "x"},
+        {"status": "done", "order": {"state": "success"}},
+        {"status": "done", "order": {"order_id": "x", "state": "success"}},
+        {"status": "done", "order": SUMMARY | {"state": "queued"}},
+        {"status": "done", "order": SUMMARY | {"order_id": "another"}},
+        {"status": "error", "error": "Exception", "message": "x", "facts": [1]},
         {"status": "error"},
     ],
 )
@@ -294,7 +305,7 @@ def test_an_event_that_is_not_understood_is_no_success(runner: Runner, event: An
 
 def test_an_event_of_an_unknown_state_is_no_success(runner: Runner) -> None:
     with pytest.raises(UnknownStateError):
-        runner.resume(sensor("x"), {"status": "done", "order": {"order_id": "x", "state": "on-strike"}})
+        runner.resume(sensor("x"), {"status": "done", "order": SUMMARY | {"state": "on-strike"}})
 
 
 def test_a_key_that_is_revoked_while_deferred(planet: Sandbox, runner: Runner, place: Any) -> None:

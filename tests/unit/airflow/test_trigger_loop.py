@@ -116,6 +116,38 @@ def deadlines_at_once(answer: Any) -> list[PlanetTrigger]:
     ]
 
 
+def deadlines_of_one_order(answer: Any) -> list[PlanetTrigger]:
+    """All wait for the same order, and give up at the same time."""
+    order_id = str(uuid.uuid4())
+    order = {"id": order_id, "state": "queued", "last_modified": "2024-05-01T00:00:00Z"}
+    answer("orders/v2/", order)
+    answer("orders/v2", {"_links": {}, "orders": []})
+    deadline = time.time() + 2.0
+    return [
+        orders.PlanetOrderTrigger(order_id=order_id, deadline=deadline, **COMMON)  # type: ignore[arg-type]
+        for _ in range(TRIGGERS)
+    ]
+
+
+def deadlines_of_places(answer: Any) -> list[PlanetTrigger]:
+    """All places stay taken, and all give up at the same time."""
+    answer("/stats/orders", {"organization": {"queued_orders": TRIGGERS}})
+    deadline = time.time() + 2.0
+    return [
+        capacity.PlanetOrderCapacityTrigger(deadline=deadline, **COMMON)  # type: ignore[arg-type]
+        for _ in range(TRIGGERS)
+    ]
+
+
+def one_active_item(answer: Any) -> list[PlanetTrigger]:
+    """All wait for the same asset, which is active."""
+    answer("/assets", {"visual": {"status": "active", "_permissions": ["download"]}})
+    return [
+        assets.PlanetAssetTrigger(item_type="PSScene", item_id="one", asset_type="visual", **COMMON)  # type: ignore[arg-type]
+        for _ in range(TRIGGERS)
+    ]
+
+
 async def longest_turn(triggers: list[PlanetTrigger]) -> tuple[float, set[str]]:
     """Start triggers as a triggerer does, one a turn; return the longest turn, and how the waits ended."""
     turns = []
@@ -148,6 +180,9 @@ async def longest_turn(triggers: list[PlanetTrigger]) -> tuple[float, set[str]]:
         (active_assets, "done"),
         (free_places, "done"),
         (due_at_once, "done"),
+        (deadlines_of_one_order, "timeout"),
+        (deadlines_of_places, "timeout"),
+        (one_active_item, "done"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -16,7 +16,7 @@ from planet_provider import exceptions
 from planet_provider.client.config import PlanetConfig
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.sandbox import Fault, Sandbox
-from planet_provider.triggers import asset_watch, watch
+from planet_provider.triggers import asset_watch, sharing
 from planet_provider.triggers.asset_watch import AssetPoller
 from planet_provider.triggers.assets import PlanetAssetTrigger
 from planet_provider.triggers.events import read_event
@@ -38,7 +38,7 @@ def looks(planet: Sandbox) -> Counter[str]:
     return Counter(one.path.split("/")[-2] for one in planet.requests if one.path.endswith("/assets"))
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
@@ -63,14 +63,14 @@ async def nothing_is_left() -> AsyncIterator[None]:
     yield
     await asyncio.sleep(0)
     assert asyncio.all_tasks() - before <= {asyncio.current_task()}
-    assert asyncio.get_running_loop() not in watch._triggerers
+    assert asyncio.get_running_loop() not in sharing._triggerers
 
 
 async def test_one_request_serves_all_assets_of_an_item(planet: Sandbox, scenes: Scenes) -> None:
     item_id = scenes.item_ids[0]
     await activate(item_id, "ortho_visual", "ortho_udm2")
     planet.clock.advance(60)
-    waiting = waits(item_id)
+    waiting = waits(item_id, poke_interval=1.0)
     events = await asyncio.gather(waiting[0], waiting[2])
     assert [event["asset"]["asset_type"] for event in events] == ["ortho_visual", "ortho_udm2"]
     assert "http" not in json.dumps(events)
@@ -117,9 +117,10 @@ async def test_a_refused_credential_fails_all(planet: Sandbox, scenes: Scenes) -
 
 async def test_deadlines(planet: Sandbox, scenes: Scenes) -> None:
     started = time.monotonic()
-    waiting = waits(scenes.item_ids[0], poke_interval=60.0, deadline=time.time() + 1.5)
+    # Later than a busy machine takes to look for the first time.
+    waiting = waits(scenes.item_ids[0], poke_interval=60.0, deadline=time.time() + 4.0)
     assert {event["status"] for event in await asyncio.gather(*waiting)} == {"timeout"}
-    assert 1.4 < time.monotonic() - started < 3.0
+    assert 3.9 < time.monotonic() - started < 30.0
     assert looks(planet)[scenes.item_ids[0]] == 2, "the last look is at the deadline"
 
 
@@ -148,7 +149,7 @@ async def test_intervals_grow_with_age_and_failures_and_are_spread(
 async def test_looks_leave_half_of_the_rate_to_others(poller: AssetPoller) -> None:
     for number in range(8):
         poller.join(("PSScene", f"item_{number}"), 0.1)
-    assert poller._gap == pytest.approx(1 / (0.5 * 9.5))
+    assert poller.pace.gap == pytest.approx(1 / (0.5 * 9.5))
     started = poller.loop.time()
-    await until(lambda: poller.looked_at(("PSScene", "item_7")) > 0 and poller._free_at > started + 1.5)
-    assert poller._free_at - started >= 8 * poller._gap
+    await until(lambda: poller.looked_at(("PSScene", "item_7")) > 0 and poller.pace.free_at > started + 1.5)
+    assert poller.pace.free_at - started >= 8 * poller.pace.gap

@@ -1,0 +1,112 @@
+"""A poller's session: opened off the event loop; a request's time stands still while it stands in line."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from functools import cache
+from typing import Any, TypeVar
+
+from planet_provider.client.config import PlanetConfig
+from planet_provider.client.ratelimit import RateLimiter, open_store
+from planet_provider.client.session import AsyncPlanetSession
+
+_T = TypeVar("_T")
+
+#: Seconds between two looks at the clock of a request that stands in line, at least.
+_STEP_SECONDS = 0.1
+
+
+class _Stopwatch:
+    """Counts the seconds of a request, but for those in which it stands in line."""
+
+    def __init__(self) -> None:
+        self._since: float | None = time.monotonic()
+        self._before = 0.0
+
+    def seconds(self) -> float:
+        """Return how long it has taken."""
+        return self._before + (time.monotonic() - self._since if self._since is not None else 0.0)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Don't count the seconds of a block."""
+        self._before, self._since = self.seconds(), None
+        try:
+            yield
+        finally:
+            self._since = time.monotonic()
+
+
+_stopwatch: ContextVar[_Stopwatch | None] = ContextVar("planet_stopwatch", default=None)
+
+
+class _Limiter(RateLimiter):
+    """A rate limiter whose line stops the clocks of :func:`within`."""
+
+    async def aacquire(
+        self, rate_class: str, ready: Callable[[float], Awaitable[object]] | None = None
+    ) -> None:
+        """Wait until a request may be sent."""
+        watch = _stopwatch.get()
+        if watch is None:
+            await super().aacquire(rate_class, ready)
+            return
+        with watch.stopped():
+            await super().aacquire(rate_class, ready)
+
+
+async def open_session(config: PlanetConfig) -> AsyncPlanetSession:
+    """Open a session without holding up the event loop.
+
+    The first one of a process loads certificates, what HTTP needs in an event loop and, for Redis, half a second
+    of modules.
+
+    :raises ConfigurationError: The rate limit's store can't be opened.
+    """
+    return await asyncio.to_thread(_open, config)
+
+
+def _open(config: PlanetConfig) -> AsyncPlanetSession:
+    _load_backend()
+    store = open_store(config.rate_limit_store, config.rate_limit_fallback)
+    limiter = _Limiter(store, config.identity, config.rate_limits, config.max_queue_seconds)
+    return AsyncPlanetSession(config, limiter=limiter)
+
+
+@cache
+def _load_backend() -> None:
+    """Load what httpx would load on the event loop with its first request."""
+    with suppress(ImportError):
+        import anyio.lowlevel
+
+        asyncio.run(anyio.lowlevel.checkpoint())
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, _T]) -> _T:
+    """Wait so long for a request's result, beside what it stands in line for the rate limit.
+
+    Before Python 3.12, :func:`asyncio.wait_for` may swallow a cancellation.
+
+    :param work: Sends with a session of :func:`open_session`.
+    :raises asyncio.TimeoutError: It took longer.
+    """
+    watch = _Stopwatch()
+    token = _stopwatch.set(watch)
+    try:
+        task = asyncio.ensure_future(work)
+    finally:
+        _stopwatch.reset(token)
+    try:
+        while not task.done() and (left := seconds - watch.seconds()) > 0:
+            await asyncio.wait([task], timeout=max(left, _STEP_SECONDS))
+        if task.done():
+            return task.result()
+        raise asyncio.TimeoutError
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])

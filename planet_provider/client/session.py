@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from types import TracebackType
 from typing import Any, TypeVar, cast
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 import tenacity
@@ -29,32 +29,14 @@ from planet_provider.client.network import use_large_reads
 from planet_provider.client.paging import Pages
 from planet_provider.client.ratelimit import RateLimiter, open_store
 from planet_provider.client.redact import install_log_redaction, origin, redact_url
+from planet_provider.client.redirects import MAX_REDIRECTS, NEW_LINK, checked, discard, followed
 from planet_provider.client.repeated import Attempts
-from planet_provider.client.responses import api_error, result, transport_error
+from planet_provider.client.responses import result, transport_error
 from planet_provider.client.retry import QueueTime, retry_options
-from planet_provider.exceptions import (
-    LinkExpiredError,
-    OverQuotaError,
-    PlanetError,
-    RateLimitError,
-    TransferError,
-    UnexpectedResponseError,
-)
+from planet_provider.exceptions import PlanetError, RateLimitError, TransferError, UnexpectedResponseError
 
 T = TypeVar("T")
 SessionT = TypeVar("SessionT", bound="PlanetSession")
-
-#: Redirects that a download follows. Planet's links take one hop to storage.
-MAX_REDIRECTS = 5
-
-#: Bytes of a redirect's body that are rather read than paid for with a new connection.
-_SHORT_BODY = 64 << 10
-
-#: What storage and Planet answer to a link that is not valid any more.
-_EXPIRED = frozenset({401, 403, 404, 410})
-
-
-_NEW_LINK = "Get the order or the asset again for a new link; if it stays so, report it to Planet."
 
 
 @cache
@@ -212,7 +194,7 @@ class PlanetSession(_Core):
         :raises LinkExpiredError: The link is not valid any more.
         :raises TransferError: The link leads nowhere, from https to http, or through too many redirects.
         """
-        url = _followed(self.config.base_url, url)
+        url = followed(self.config.base_url, url)
         label = f"GET {urlsplit(url).path}"
         response = self._retrying(
             label, True, rate_class, partial(self._open_once, url, label, dict(headers or {}), rate_class)
@@ -304,13 +286,13 @@ class PlanetSession(_Core):
             with self._heeding(rate_class if at_home else None):
                 response = self._open_hop(url, label, headers, sending.auth)
                 if not response.has_redirect_location:
-                    response = _checked(response, label, at_home=at_home)
+                    response = checked(response, label, at_home=at_home)
                     body = cast("httpx.SyncByteStream", response.stream)
                     response.stream = _Counted(body, sending.permit)
                     return response
-            _discard(response)
-            url = _followed(url, response.headers["Location"])
-        raise TransferError(f"{label}: more than {MAX_REDIRECTS} redirects. {_NEW_LINK}")
+            discard(response)
+            url = followed(url, response.headers["Location"])
+        raise TransferError(f"{label}: more than {MAX_REDIRECTS} redirects. {NEW_LINK}")
 
     def _open_hop(self, url: str, label: str, headers: dict[str, str], auth: PlanetAuth) -> httpx.Response:
         request = self._http.build_request("GET", url, headers={"Accept-Encoding": "identity", **headers})
@@ -396,49 +378,3 @@ class AsyncPlanetSession(_Core):
     async def _ready(self, permit: Permit, rate_class: str, seconds: float) -> None:
         await permit.atake(seconds, rate_class)
         await self._auth.aready()
-
-
-def _followed(url: str, link: str) -> str:
-    """Return where a link or a redirect leads: to http or https, and never from https to http."""
-    try:
-        target = urljoin(url, link)
-    except ValueError:
-        target = ""
-    allowed = {"https"} if origin(url)[0] == "https" else {"http", "https"}
-    if origin(target)[0] not in allowed:
-        raise TransferError(
-            f"A link leads from {redact_url(url)} to {redact_url(target) or 'no URL'}: it is not followed. "
-            f"{_NEW_LINK}"
-        )
-    return target
-
-
-def _discard(response: httpx.Response) -> None:
-    """Close an answer; read its body before, if that is short, so that its connection can be used again."""
-    length = response.headers.get("Content-Length", "")
-    try:
-        if length.isdecimal() and int(length) <= _SHORT_BODY:
-            response.read()
-    except httpx.HTTPError:
-        pass
-    finally:
-        response.close()
-
-
-def _checked(response: httpx.Response, label: str, *, at_home: bool) -> httpx.Response:
-    if response.status_code in {200, 206, 416}:
-        return response
-    try:
-        response.read()
-    except httpx.HTTPError as cause:
-        raise transport_error(cause, label) from cause
-    finally:
-        response.close()
-    error = api_error(response, label)
-    if response.status_code in _EXPIRED and not isinstance(error, OverQuotaError):
-        where = "Planet" if at_home else "storage"
-        raise LinkExpiredError(
-            f"{label}: {where} answered {response.status_code}: the download link is not valid any more. "
-            "Get the order or the asset again for a new one."
-        ) from error
-    raise error

@@ -18,7 +18,8 @@ import pytest
 from client_support import HASTY, NO_ORDER, config_of, limiter_of, order_request, session_of
 from planet_provider import __version__
 from planet_provider.client import data, orders
-from planet_provider.client.session import MAX_REDIRECTS, PlanetSession
+from planet_provider.client.redirects import MAX_REDIRECTS
+from planet_provider.client.session import PlanetSession
 from planet_provider.exceptions import (
     APIError,
     BadRequestError,

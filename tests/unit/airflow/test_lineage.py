@@ -73,6 +73,7 @@ def test_a_wait_that_was_deferred_still_knows_its_items(
         )
 
     order = {"order_id": "7d5a4e2b-0c3f-4a8e-9b1d-2f6c8e0a1b3c", "state": "success"}
+    order |= {"last_message": "", "error_hints": []}
     resumed = task()
     context = {"ti": FakeTaskInstance(), "outlet_events": runner.outlet_events}
     resumed.resume_execution("execute_complete", {"event": {"status": "done", "order": order}}, context)

@@ -80,8 +80,9 @@ class Month:
     def lose_the_scheduler(self) -> None:
         """Kill the scheduler and its tasks while the answer to an order is on its way; start it again."""
         self.wait(lambda: len(self.sandbox.orders) >= MIDWAY, "no order midway")
-        self.lost = tuple(row for row in self.airflow.metadata.tasks() if row.state == "running")
         self.airflow.kill("scheduler")
+        # What still says so now can't come to its end any more; before, it might have.
+        self.lost = tuple(row for row in self.airflow.metadata.tasks() if row.state == "running")
         self.airflow.start("scheduler")
 
     def files_fetched(self) -> int:

@@ -57,7 +57,9 @@ def _parts(url: str) -> SplitResult:
         parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError:
         raise _invalid(url, "it can't be taken apart, or has no valid port") from None
-    if parts.fragment or "@" in parts.path:
+    # Older versions of Python take brackets anywhere, newer ones for an IPv6 address.
+    userinfo = parts.netloc.rpartition("@")[0]
+    if parts.fragment or "@" in parts.path or "[" in userinfo or "]" in userinfo:
         raise _invalid(url, "it can't be taken apart")
     return parts
 

@@ -26,7 +26,11 @@ import asyncio, json, sys, threading, time
 
 import airflow.jobs.triggerer_job_runner
 import httpx
+from airflow.sdk.execution_time import task_runner
 from planet_provider.triggers.{module} import {kind}
+
+if not hasattr(task_runner, "SUPERVISOR_COMMS"):
+    task_runner.SUPERVISOR_COMMS = None  # Airflow 3.1 wants to see one, whoever has the connection
 
 loaded, opened = [], []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from airflow.sdk.log import redact
+from airflow.sdk._shared.secrets_masker import redact
 from airflow_support import Connect, Runner, Scenes
 
 from planet_provider.client import order_tools

@@ -87,7 +87,7 @@ def nested(kind: str, depth: int) -> dict[str, Any]:
         (lambda: filters.not_filter(nested("NotFilter", 50)), "not_filter=51: are more"),
         (
             lambda: filters.search_filter({"type": "AndFilter", "config": nested("NotFilter", 3000)}),
-            "search_filter.config=<a deeply nested dict>: must be a list",
+            ": must be a list",
         ),
     ],
 )
@@ -95,6 +95,14 @@ def test_refused(call: Callable[[], object], said: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         call()
     assert said in str(caught.value)
+
+
+def test_a_value_too_deep_to_be_shown() -> None:
+    class Deep:
+        def __repr__(self) -> str:
+            raise RecursionError
+
+    assert str(InvalidInputError("filter", Deep(), "no")) == "filter=<a deeply nested Deep>: no"
 
 
 def test_taken() -> None:

@@ -254,7 +254,9 @@ async def test_many_deadlines_of_items_have_a_last_look_each(
         [f"item_{number}" for number in range(60)], poke_interval=600.0, deadline=time.time() + 15.0
     )
     assert {event["status"] for event in await asyncio.gather(*waiting)} == {"timeout"}
-    assert Counter(looks(planet).values()) == {2: 60}
+    # The last one begins after the deadline, so an item that was being looked at by then is looked at once more.
+    assert len(looks(planet)) == 60
+    assert set(looks(planet).values()) <= {2, 3}
 
 
 async def test_last_looks_at_items_keep_to_the_share(

@@ -16,18 +16,7 @@ import httpcore
 import httpx
 
 from planet_provider.client import interrupt
-from planet_provider.client.interrupt import LOOK_SECONDS, interrupted_by, pause
-
-__all__ = [
-    "LOOK_SECONDS",
-    "Backend",
-    "Stream",
-    "interrupted_by",
-    "pause",
-    "read_body",
-    "stream_of",
-    "use_large_reads",
-]
+from planet_provider.client.interrupt import LOOK_SECONDS
 
 #: Bytes of one read: with more, the memory falls out of the processor's cache before it is used.
 READ_BYTES = 256 << 10

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
-from planet_provider.client.network import LOOK_SECONDS, pause
+from planet_provider.client.interrupt import LOOK_SECONDS, pause
 
 log = logging.getLogger(__name__)
 

@@ -18,6 +18,7 @@ import pytest
 
 from planet_provider.client import network
 from planet_provider.client.config import PlanetConfig
+from planet_provider.client.interrupt import interrupted_by, pause
 from planet_provider.client.session import PlanetSession
 
 BODY = bytes(range(256)) * (12 << 10)
@@ -179,7 +180,7 @@ def test_a_thread_that_waits_for_bytes_is_stopped() -> None:
         threading.Timer(0.3, stopper.stopped.set).start()
         started = time.monotonic()
         try:
-            with pytest.raises(StoppedError), network.interrupted_by(stopper):
+            with pytest.raises(StoppedError), interrupted_by(stopper):
                 http.get(f"http://127.0.0.1:{port}/", timeout=600.0)
         finally:
             release.set()
@@ -189,10 +190,10 @@ def test_a_thread_that_waits_for_bytes_is_stopped() -> None:
 def test_a_pause_ends_when_the_thread_is_stopped() -> None:
     stopper = Stopper()
     threading.Timer(0.1, stopper.stopped.set).start()
-    with pytest.raises(StoppedError), network.interrupted_by(stopper):
-        network.pause(600)
+    with pytest.raises(StoppedError), interrupted_by(stopper):
+        pause(600)
     started = time.monotonic()
-    network.pause(0.01)
+    pause(0.01)
     assert time.monotonic() - started >= 0.01
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from planet_provider.client.network import interrupted_by
+from planet_provider.client.interrupt import interrupted_by
 from planet_provider.transfer import multipart
 from planet_provider.transfer.multipart import Memory, Upload
 from planet_provider.transfer.progress import TransferStoppedError, Watch

@@ -9,8 +9,7 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 #: Seconds between two tries for a lock: a critical section takes microseconds, an order seconds.
 _FIRST_PAUSE = 50e-6
@@ -27,32 +26,45 @@ def check_own_folder(path: str) -> None:
         raise PermissionError(f"{path} is no folder of this user's that nobody else may write to")
 
 
-@contextmanager
-def locked_file(path: str, timeout: float) -> Iterator[int]:
-    """Open a file, make it if it is missing (0600), and lock it for the length of the block.
+class LockedFile:
+    """A file that is open and locked for the length of a block, which gets the file descriptor.
+
+    Made if it is missing (0600).
 
     :param path: In a folder that exists.
     :param timeout: Seconds to wait for the lock.
-    :return: The file descriptor.
-    :raises TimeoutError: The lock was not free in time.
-    :raises OSError: The file can't be opened or locked.
+    :param removable: Its holders may remove it. Whoever waited for one that is gone locks the one in its place.
+    :raises TimeoutError: On entering: the lock was not free in time.
+    :raises OSError: On entering: the file can't be opened or locked.
     """
-    descriptor = _open_locked(path, time.monotonic() + timeout)
-    try:
-        yield descriptor
-    finally:
-        # Closing alone would leave the lock with a child that was forked meanwhile.
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-        os.close(descriptor)
+
+    __slots__ = ("_descriptor", "_path", "_removable", "_timeout")
+
+    def __init__(self, path: str, timeout: float, *, removable: bool = False) -> None:
+        self._path = path
+        self._timeout = timeout
+        self._removable = removable
+
+    def __enter__(self) -> int:
+        self._descriptor = _open_locked(self._path, time.monotonic() + self._timeout, self._removable)
+        return self._descriptor
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            # Closing alone would leave the lock with a child that was forked meanwhile.
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        finally:
+            os.close(self._descriptor)
 
 
-def _open_locked(path: str, deadline: float) -> int:
+def _open_locked(path: str, deadline: float, removable: bool) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             _lock(descriptor, path, deadline)
-            # Whoever held it before may have removed the file: then another one is in its place by now.
-            if os.fstat(descriptor).st_nlink:
+            if not removable or os.fstat(descriptor).st_nlink:
                 return descriptor
         except BaseException:
             os.close(descriptor)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from planet_provider.client.flock import check_own_folder, locked_file
+from planet_provider.client.flock import LockedFile, check_own_folder
 from planet_provider.client.ratelimit.open import Fallback, check_store_url, local_directory, store_directory
 from planet_provider.client.redis_url import redis_client, redis_label
 from planet_provider.exceptions import LockTimeoutError, RateLimitStoreError
@@ -133,7 +133,7 @@ class FileLocks:
             Path(self._directory).mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._private:
                 check_own_folder(self._directory)
-            lock = locked_file(path, timeout)
+            lock = LockedFile(path, timeout, removable=True)
             lock.__enter__()
         except TimeoutError as error:
             raise _too_long(timeout) from error

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from planet_provider.client.flock import locked_file
+from planet_provider.client.flock import LockedFile
 from planet_provider.client.ratelimit import RateLimiter, file_store, open_store
 from planet_provider.client.ratelimit.fallback import FallbackStore
 from planet_provider.client.ratelimit.file_store import FileStore
@@ -137,7 +137,7 @@ def test_a_process_killed_while_it_holds_the_lock_frees_it_at_once(tmp_path: Pat
     ready, done = os.pipe()
 
     def hold() -> None:
-        with locked_file(str(path), 1.0):
+        with LockedFile(str(path), 1.0):
             os.write(done, b"x")
             time.sleep(60)
 
@@ -163,7 +163,7 @@ async def test_a_stopped_holder_delays_for_a_bounded_time_and_never_the_event_lo
     ready, done = os.pipe()
 
     def hold() -> None:
-        with locked_file(str(path), 1.0):
+        with LockedFile(str(path), 1.0):
             os.write(done, b"x")
             time.sleep(60)
 

@@ -50,6 +50,7 @@ class RateLimiter:
         self._store = store
         self._account = account_of(credential)
         self._rates = rates
+        self._lines = {name: line(store, self._key(name)) for name in rates}
         self._max_queue_seconds = max_queue_seconds
         self._clock = clock
 
@@ -63,7 +64,7 @@ class RateLimiter:
         :raises RateLimitQueueError: Too many requests are waiting; raised as soon as that is clear.
         :raises RateLimitStoreError: The store can't be used, and there is no fallback.
         """
-        queue, deadline = self._line(rate_class), self._clock() + self._max_queue_seconds
+        queue, deadline = self._lines[rate_class], self._clock() + self._max_queue_seconds
         with Place(queue) as place:
             self._check_line(queue, place, rate_class)
             while not place.wait(deadline - self._clock()):
@@ -78,7 +79,7 @@ class RateLimiter:
         self, rate_class: str, ready: Callable[[float], Awaitable[object]] | None = None
     ) -> None:
         """Do what :meth:`acquire` does, without blocking the event loop."""
-        queue, deadline = self._line(rate_class), self._clock() + self._max_queue_seconds
+        queue, deadline = self._lines[rate_class], self._clock() + self._max_queue_seconds
         with Place(queue) as place:
             self._check_line(queue, place, rate_class)
             while not await place.await_(deadline - self._clock()):
@@ -136,11 +137,10 @@ class RateLimiter:
     def _key(self, rate_class: str) -> str:
         return f"{self._account}:{rate_class}"
 
-    def _line(self, rate_class: str) -> Line:
-        return line(self._store, self._key(rate_class))
-
     def _check_line(self, queue: Line, place: Place, rate_class: str) -> None:
         """Refuse at once what would wait too long, by how many are ahead and how fast they go."""
+        if not place.ahead:
+            return
         wait = place.ahead * max(queue.pace(), 1.0 / self._rates[rate_class])
         if wait > self._max_queue_seconds:
             raise self._queue_error(rate_class, wait)

@@ -15,6 +15,7 @@ import time
 import weakref
 from collections import defaultdict, deque
 from concurrent.futures import Future
+from contextlib import suppress
 from types import TracebackType
 
 from planet_provider.client.interrupt import wait_for
@@ -32,6 +33,10 @@ class Line:
     """One process's callers of one class of requests."""
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Have nobody in the line: after a fork the callers of the parent are not here."""
         # A signal handler may send a request too, and stands behind the thread that it interrupted.
         self._lock = threading.RLock()
         self._places: deque[Place] = deque()
@@ -49,8 +54,10 @@ class Line:
         :return: How many are ahead.
         """
         with self._lock:
+            ahead = len(self._places)
+            if ahead:
+                place.called = Future()
             self._places.append(place)
-            ahead = len(self._places) - 1
             if not ahead:
                 self._call()
         return ahead
@@ -58,13 +65,13 @@ class Line:
     def leave(self, place: Place) -> None:
         """Go; the next one is called where this was the first."""
         with self._lock:
-            if place not in self._places:
-                return
-            was_first = self._places[0] is place
-            self._places.remove(place)
-            if was_first:
+            if self._places and self._places[0] is place:
+                self._places.popleft()
                 self._turns.append(time.monotonic() - self._moved)
                 self._call()
+            else:
+                with suppress(ValueError):  # it was passed by
+                    self._places.remove(place)
 
     def stay(self, place: Place) -> None:
         """Note that the first one is still about."""
@@ -81,8 +88,8 @@ class Line:
 
     def _call(self) -> None:
         self._moved = self._seen = time.monotonic()
-        if self._places:
-            self._places[0].called.set_result(None)
+        if self._places and (called := self._places[0].called) is not None:
+            called.set_result(None)
 
 
 class Place:
@@ -91,9 +98,11 @@ class Place:
     :param line: The line to join.
     """
 
+    #: Done when those ahead have gone; ``None`` where nobody was.
+    called: Future[None] | None = None
+    ahead = 0
+
     def __init__(self, line: Line) -> None:
-        self.called: Future[None] = Future()
-        self.ahead = 0
         self._line = line
 
     def __enter__(self) -> Place:
@@ -114,16 +123,19 @@ class Place:
 
         :return: Whether it was.
         """
-        wait_for(self.called, min(seconds, PASS_BY_SECONDS))
+        if self.called is not None:
+            wait_for(self.called, min(seconds, PASS_BY_SECONDS))
         return self._was_called()
 
     async def await_(self, seconds: float) -> bool:
         """Do what :meth:`wait` does, without blocking the event loop."""
-        if not self.called.done():
+        if self.called is not None and not self.called.done():
             await asyncio.wait([asyncio.wrap_future(self.called)], timeout=min(seconds, PASS_BY_SECONDS))
         return self._was_called()
 
     def _was_called(self) -> bool:
+        if self.called is None:
+            return True
         if not self.called.done():
             self._line.pass_by()
         return self.called.done()
@@ -144,10 +156,12 @@ def line(store: RateStore, key: str) -> Line:
 
 
 def _after_fork() -> None:
-    """Begin anew: the callers of the parent are not here, and a lock may have been held."""
+    """Begin anew: a thread of the parent's may have held a lock."""
     global _lock  # noqa: PLW0603
     _lock = threading.RLock()
-    _lines.clear()
+    for lines in _lines.values():
+        for each in lines.values():
+            each.begin()
 
 
 os.register_at_fork(after_in_child=_after_fork)

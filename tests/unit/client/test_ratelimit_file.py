@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from planet_provider.client.flock import locked_file
+from planet_provider.client.flock import LockedFile
 from planet_provider.client.ratelimit import file_store
 from planet_provider.client.ratelimit.file_store import FileStore
 from planet_provider.exceptions import RateLimitStoreError
@@ -193,7 +193,7 @@ def test_a_holder_that_hangs_is_an_error_after_a_bounded_time(
     store = FileStore(folder)
     store.reserve(KEY, 1, 10)
     with (
-        locked_file(str(state_file(folder)), 1.0),
+        LockedFile(str(state_file(folder)), 1.0),
         pytest.raises(RateLimitStoreError, match="locked by another process"),
     ):
         store.reserve(KEY, 1, 10)
@@ -202,10 +202,10 @@ def test_a_holder_that_hangs_is_an_error_after_a_bounded_time(
 
 def test_whoever_waited_for_a_removed_file_locks_the_new_one(tmp_path: Path) -> None:
     path = str(tmp_path / "lock")
-    with locked_file(path, 1.0) as first:
+    with LockedFile(path, 1.0, removable=True) as first:
         os.unlink(path)
-        with locked_file(path, 1.0) as second:
+        with LockedFile(path, 1.0, removable=True) as second:
             assert os.fstat(first).st_ino != os.fstat(second).st_ino
             assert os.fstat(second).st_nlink == 1
-            with pytest.raises(TimeoutError), locked_file(path, 0.01):
+            with pytest.raises(TimeoutError), LockedFile(path, 0.01):
                 pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from planet_provider.client.ratelimit.store import RateStore, Reservation
@@ -18,10 +19,24 @@ T = TypeVar("T")
 RETRY_SECONDS = 5.0
 
 
+@dataclass(frozen=True)
+class _Hold:
+    """What a 429 asked for while the store was away, at a time of the clock."""
+
+    at: float
+    seconds: float | None
+    age: float
+
+    @property
+    def end(self) -> float:
+        return self.at + (self.seconds or 0.0)
+
+
 class FallbackStore:
     """Use a store, and another one at a share of the rate while the first can't be used.
 
-    Slots of the one are void in the other, so whoever waits while the store goes, or comes back, queues anew.
+    Slots of the one are void in the other, so whoever waits while the store goes, or comes back, queues anew. What
+    Planet asked for meanwhile is told to the store when it is back, before anything is asked of it.
 
     :param primary: The store.
     :param local: The store to use meanwhile.
@@ -44,6 +59,7 @@ class FallbackStore:
         self._share = share
         self._clock = clock
         self._retry_at: float | None = None
+        self._untold: dict[str, _Hold] = {}
 
     def reserve(self, key: str, interval: float, max_wait: float) -> Reservation:
         """Take the next free slot."""
@@ -61,8 +77,21 @@ class FallbackStore:
     def hold(self, key: str, seconds: float | None, age: float) -> None:
         """Pause and slow down."""
         self._either(
-            lambda: self._primary.hold(key, seconds, age), lambda: self._local.hold(key, seconds, age)
+            lambda: self._primary.hold(key, seconds, age), lambda: self._hold_local(key, seconds, age)
         )
+
+    def _hold_local(self, key: str, seconds: float | None, age: float) -> None:
+        hold, earlier = _Hold(self._clock(), seconds, age), self._untold.get(key)
+        if earlier is None or hold.end >= earlier.end:
+            self._untold[key] = hold
+        self._local.hold(key, seconds, age)
+
+    def _tell(self) -> None:
+        for key, hold in list(self._untold.items()):
+            passed = self._clock() - hold.at
+            left = None if hold.seconds is None else max(0.0, hold.seconds - passed)
+            self._primary.hold(key, left, hold.age + passed)
+            self._untold.pop(key, None)
 
     def _either(self, ask: Callable[[], T], ask_local: Callable[[], T]) -> T:
         # No lock, which a fork could leave locked: at worst two threads try the store again, or warn twice.
@@ -72,6 +101,8 @@ class FallbackStore:
                 return ask_local()
             self._retry_at = self._clock() + RETRY_SECONDS
         try:
+            if self._untold:
+                self._tell()
             answer = ask()
         except RateLimitStoreError as error:
             self._retry_at = self._clock() + RETRY_SECONDS

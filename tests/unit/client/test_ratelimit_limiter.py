@@ -232,6 +232,27 @@ def test_it_recovers_by_itself_and_who_waits_queues_anew(
     assert "works again" in caplog.text
 
 
+def test_a_pause_that_was_asked_for_while_the_store_was_away_holds_for_all_when_it_is_back(
+    primary: Broken, store: FallbackStore, clock: Clock
+) -> None:
+    primary.works = False
+    store.hold("key", 60.0, 0.1)
+    store.hold("key", 20.0, 0.1)
+    store.hold("other", None, 0.1)
+    assert store.reserve("key", 1.0, 600.0).wait_seconds == pytest.approx(60.0)
+    clock.advance(RETRY_SECONDS)
+    store.reserve("key", 1.0, 600.0)  # it is still away
+    primary.works = True
+    clock.advance(RETRY_SECONDS)
+    assert store.reserve("key", 1.0, 600.0).wait_seconds == pytest.approx(60.0 - 2 * RETRY_SECONDS)
+    # Anybody else who shares it, of either class; and it was told once.
+    assert primary.inner.reserve("key", 1.0, 600.0).wait_seconds > 50.0
+    assert primary.inner.reserve("other", 1.0, 600.0).wait_seconds > 0.0
+    asked = primary.asked
+    store.reserve("key", 1.0, 600.0)
+    assert primary.asked == asked + 1
+
+
 def test_who_waited_when_the_store_went_queues_in_the_share(
     primary: Broken, store: FallbackStore, clock: Clock
 ) -> None:

@@ -33,6 +33,10 @@ LOOK_SECONDS = 0.03
 _SPAN_SECONDS = 0.15
 _LEAST_SPAN_SECONDS = 0.04
 
+#: Share of the time for which connections are waited for, below which it is the store that is slow: more of them
+#: would only fill the memory.
+_LEAST_SHARE = 0.25
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ranges:
@@ -88,8 +92,9 @@ class Crew:
         self._lock = threading.Lock()
         self._files = files
         self._reading = 0
+        self._times = _Times()
         self._shared: list[Shared] = []
-        self._speed = _Speed(lambda: watch.received)
+        self._speed = _Speed(lambda: (watch.received, self._times.waited()))
         self._last_join = 0.0
         self._cores = os.cpu_count() or 1
         self._hashing: ThreadPoolExecutor | None = None
@@ -109,11 +114,24 @@ class Crew:
         """Count a connection that is read in the block."""
         with self._lock:
             self._reading += 1
+            self._times.count(1)
         try:
             yield
         finally:
             with self._lock:
                 self._reading -= 1
+                self._times.count(-1)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Don't count a connection that is read as slow for the length of the block, in which it is not read."""
+        with self._lock:
+            self._times.count(-1)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._times.count(1)
 
     @contextmanager
     def sharing(self, file: Shared) -> Iterator[None]:
@@ -175,37 +193,56 @@ class Crew:
         return shared[wants[1]]
 
     def _may_join(self) -> bool:
-        speed = self._speed.now()
-        if speed is None or self._reading >= self.connections:
+        each = self._speed.now()
+        if each is None or self._reading >= self.connections:
             return False
-        each = speed / max(1, self._reading)
         if each < SLOW:
             return True
         return each < FAST and time.monotonic() - self._last_join > _SPAN_SECONDS
 
 
-class _Speed:
-    """Bytes a second over the last moments.
+class _Times:
+    """How long connections were waited for: seconds, of all together."""
 
-    :param count: Tells the bytes so far.
+    def __init__(self) -> None:
+        self._connections = 0
+        self._seconds = 0.0
+        self._since = time.monotonic()
+
+    def count(self, more: int) -> None:
+        """From now on there are more of them, or fewer."""
+        self._seconds, self._since = self.waited(), time.monotonic()
+        self._connections += more
+
+    def waited(self) -> float:
+        """Return the seconds so far."""
+        return self._seconds + self._connections * (time.monotonic() - self._since)
+
+
+class _Speed:
+    """Bytes a second that a connection brings, over the last moments.
+
+    :param count: Tells the bytes so far, and the seconds that connections were waited for.
     """
 
-    def __init__(self, count: Callable[[], int]) -> None:
+    def __init__(self, count: Callable[[], tuple[int, float]]) -> None:
         self._count = count
-        self._looks: deque[tuple[float, int]] = deque()
+        self._looks: deque[tuple[float, int, float]] = deque()
         self.restart()
 
     def restart(self) -> None:
         """Forget what was before."""
-        self._looks = deque([(time.monotonic(), self._count())])
+        self._looks = deque([(time.monotonic(), *self._count())])
 
     def now(self) -> float | None:
-        """Look, and return the speed; ``None`` while it is too early to say."""
-        time_now, count = time.monotonic(), self._count()
+        """Look, and return the speed; ``None`` where that can't be told, or is not what takes the time."""
+        time_now, (count, waited) = time.monotonic(), self._count()
         if time_now - self._looks[-1][0] >= LOOK_SECONDS / 2:
-            self._looks.append((time_now, count))
+            self._looks.append((time_now, count, waited))
         while len(self._looks) > 2 and time_now - self._looks[0][0] > _SPAN_SECONDS:
             self._looks.popleft()
-        then, before = self._looks[0]
-        span = time_now - then
-        return (count - before) / span if span >= _LEAST_SPAN_SECONDS else None
+        then, count_then, waited_then = self._looks[0]
+        seconds = waited - waited_then
+        if time_now - then < _LEAST_SPAN_SECONDS or seconds < _LEAST_SHARE * (time_now - then):
+            return None
+        return (count - count_then) / seconds

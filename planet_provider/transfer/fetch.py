@@ -306,7 +306,8 @@ class Fetch:
             self._hashing = self._crew.hash_ahead(self._hash.update, piece)
         if self._hashing is None:
             self._hash.update(piece)
-        self._staging.write(piece)
+        with nullcontext() if self._crew is None else self._crew.writing():
+            self._staging.write(piece)
         self._watch.moved(len(piece))
 
     def _await_hash(self) -> None:

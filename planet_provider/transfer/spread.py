@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import TracebackType
 
 import httpx
@@ -358,7 +359,8 @@ class Spread:
                 part.position += len(chunk)
                 self._change.notify_all()
         self._crew.watch.moved(len(chunk))
-        self._advance(_TURN)
+        with self._crew.writing() if self._bounded else nullcontext():
+            self._advance(_TURN)
         return part.position >= part.end
 
     def _advance(self, turns: int | None) -> None:

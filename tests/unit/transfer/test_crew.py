@@ -1,0 +1,98 @@
+"""Whether an idle thread may help: by what a connection brings while it is read, not by what else takes time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from planet_provider.transfer import crew as crew_module
+from planet_provider.transfer.crew import FAST, SLOW, Crew, Ranges
+from planet_provider.transfer.progress import Watch
+from ratelimit_support import Clock
+
+#: Longer than speed is measured over.
+SPAN = 0.2
+
+
+class Shared:
+    """A file that always wants help, and counts how often it got it."""
+
+    def __init__(self) -> None:
+        self.helped = 0
+
+    def wants_help(self) -> int:
+        return 1 << 30
+
+    def help(self) -> None:
+        self.helped += 1
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(crew_module.time, "monotonic", clock)
+    return clock
+
+
+def joins(clock: Clock, seconds: Callable[[Crew, Watch], None]) -> bool:
+    """Return whether a thread may join after some time in which one connection is read."""
+    watch = Watch()
+    crew, file = Crew(watch, 4, 1, Ranges()), Shared()
+    with crew.reading(), crew.sharing(file):
+        clock.advance(0.01)
+        seconds(crew, watch)
+        return crew._needy() is file
+
+
+def test_a_connection_that_brings_little_gets_help(clock: Clock) -> None:
+    def slow(crew: Crew, watch: Watch) -> None:
+        clock.advance(SPAN)
+        watch.moved(int(SLOW * SPAN / 2))
+
+    assert joins(clock, slow)
+
+
+def test_a_fast_one_gets_none(clock: Clock) -> None:
+    def fast(crew: Crew, watch: Watch) -> None:
+        clock.advance(SPAN)
+        watch.moved(int(2 * FAST * SPAN))
+
+    assert not joins(clock, fast)
+
+
+def test_a_fast_one_that_waits_for_the_store_gets_none(clock: Clock) -> None:
+    def held_up(crew: Crew, watch: Watch) -> None:
+        clock.advance(SPAN / 2)
+        watch.moved(int(FAST * SPAN))
+        with crew.writing():
+            clock.advance(1.5 * SPAN)
+
+    assert not joins(clock, held_up)
+
+
+def test_nor_does_one_whose_store_takes_nothing_at_the_moment(clock: Clock) -> None:
+    def stuck(crew: Crew, watch: Watch) -> None:
+        with crew.writing():
+            for _ in range(10):
+                clock.advance(SPAN)
+                assert crew._needy() is None
+
+    assert not joins(clock, stuck)
+
+
+def test_a_slow_one_gets_help_though_it_also_writes(clock: Clock) -> None:
+    def slow(crew: Crew, watch: Watch) -> None:
+        clock.advance(SPAN / 2)
+        watch.moved(int(SLOW * SPAN / 4))
+        with crew.writing():
+            clock.advance(SPAN / 2)
+
+    assert joins(clock, slow)
+
+
+def test_no_more_join_than_there_are_connections(clock: Clock) -> None:
+    crew, file = Crew(Watch(), 1, 1, Ranges()), Shared()
+    with crew.reading(), crew.sharing(file):
+        clock.advance(SPAN)
+        assert crew._needy() is None

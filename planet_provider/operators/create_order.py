@@ -14,6 +14,7 @@ from planet_provider.client.config import PlanetConfig
 from planet_provider.client.links import order_page
 from planet_provider.client.session import PlanetSession
 from planet_provider.client.states import order_state
+from planet_provider.client.wait import poll
 from planet_provider.exceptions import (
     InvalidInputError,
     OrderConcurrencyError,
@@ -30,7 +31,7 @@ from planet_provider.operators import lineage
 from planet_provider.operators.asset_events import area_km2, tell_outlets
 from planet_provider.operators.base import PlanetOperator
 from planet_provider.operators.batches import read_batch
-from planet_provider.operators.delivery_field import keep_placeholders, mask_credentials, mask_webhook
+from planet_provider.operators.delivery_field import MaskedFields, keep_placeholders, mask_credentials
 from planet_provider.ordering.estimate import Estimate, checked_estimate
 from planet_provider.ordering.outcome import (
     check_outcome,
@@ -53,8 +54,11 @@ if TYPE_CHECKING:
 #: Seconds to wait for an order by default. Planet aims at less than 24 hours.
 DEFAULT_TIMEOUT_SECONDS = 24 * 60 * 60.0
 
+#: Seconds to wait where the deadline is over already: one look is due.
+_LEAST_SECONDS = 0.001
 
-class PlanetCreateOrderOperator(PlanetOperator):
+
+class PlanetCreateOrderOperator(MaskedFields, PlanetOperator):
     """Place an order, once: a retry, a clear or a backfill finds the order again instead of buying it twice.
 
     The request's digest goes into the order's name, ``<name> [<12 hex>]``, by which it is found. Tasks that
@@ -186,26 +190,6 @@ class PlanetCreateOrderOperator(PlanetOperator):
         self._waiting: tuple[Any, str] | None = None
         self._products: list[dict[str, Any]] | None = None
         self._order_id: str | None = None
-
-    @property
-    def delivery(self) -> Any:
-        """Where the order goes."""
-        return self._delivery
-
-    @delivery.setter
-    def delivery(self, value: Any) -> None:
-        mask_credentials(value)
-        self._delivery = value
-
-    @property
-    def notifications(self) -> Any:
-        """Who hears of the order."""
-        return self._notifications
-
-    @notifications.setter
-    def notifications(self, value: Any) -> None:
-        mask_webhook(value)
-        self._notifications = value
 
     @task_errors()
     def execute(self, context: Context) -> str:
@@ -373,15 +357,25 @@ class PlanetCreateOrderOperator(PlanetOperator):
         self.defer(trigger=trigger, method_name=method_name, timeout=deferral_timeout(deadline))
 
     def _wait(self, session: PlanetSession, order_id: str, deadline: float) -> dict[str, Any]:
-        while True:
+        said = ""
+
+        def look() -> dict[str, Any]:
+            nonlocal said
             order = summary(session.send(orders.get(order_id)))
-            if is_reached(order_state(order["state"]), None):
-                return order
-            seen = f"Order {order_id} is {order['state']}: {order['last_message']}"
-            self.log.info("%s", seen)
-            if time.time() >= deadline:
-                raise self._timed_out(order_id, f"{seen.rstrip('.')}. {order_page(order_id)}")
-            time.sleep(max(0.0, min(self.poke_interval, deadline - time.time())))
+            said = f"Order {order_id} is {order['state']}: {order['last_message'].rstrip('.')}."
+            self.log.info("%s", said)
+            return order
+
+        left = max(_LEAST_SECONDS, deadline - time.time())
+        ended = poll(
+            look,
+            lambda order: is_reached(order_state(order["state"]), None),
+            poll_interval=self.poke_interval,
+            timeout=left,
+        )
+        if ended is None:
+            raise self._timed_out(order_id, f"{said} {order_page(order_id)}".lstrip())
+        return ended
 
     def _ended(self, context: Context, order: dict[str, Any]) -> str:
         self._push(context, order)

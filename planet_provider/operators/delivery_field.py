@@ -39,3 +39,27 @@ def keep_placeholders(delivery: Any) -> Any:
     if not isinstance(name, str):
         return delivery
     return {**delivery, "archive_filename": _PLACEHOLDER.sub(r"{% raw %}\g<0>{% endraw %}", name)}
+
+
+class MaskedFields:
+    """The fields of an order's request that may hold secrets: hidden from when they are set."""
+
+    @property
+    def delivery(self) -> Any:
+        """Where the order goes."""
+        return self._delivery
+
+    @delivery.setter
+    def delivery(self, value: Any) -> None:
+        mask_credentials(value)
+        self._delivery = value
+
+    @property
+    def notifications(self) -> Any:
+        """Who hears of the order."""
+        return self._notifications
+
+    @notifications.setter
+    def notifications(self, value: Any) -> None:
+        mask_webhook(value)
+        self._notifications = value

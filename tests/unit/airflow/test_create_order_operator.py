@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 from airflow.sdk.execution_time import task_runner
-from airflow_support import FakeTaskInstance, Runner, Scenes, await_condition, let_time_pass
+from airflow_support import Connect, FakeTaskInstance, Runner, Scenes, await_condition, let_time_pass
 
 from planet_provider.client import filters, order_delivery, order_tools
 from planet_provider.exceptions import (
@@ -331,6 +331,17 @@ class TestWaiting:
         planet.clock.advance(600)
         runner.run(create(wait_for_completion=True, deferrable=deferrable))
         assert runner.deferrals == []
+
+
+def test_planet_may_be_away_while_a_worker_waits(
+    planet: Sandbox, connect: Connect, runner: Runner, create: Any
+) -> None:
+    connect(max_retry_seconds=0.001)
+    let_time_pass(planet, runner, deferrable=False)
+    planet.faults.add(Fault(kind="status", method="GET", path="/orders/v2/[0-9a-f]{8}-", status=503, times=3))
+    order_id = runner.run(create(wait_for_completion=True, deferrable=False))
+    assert planet.orders[order_id]["state"] == "success"
+    assert [hits for _, hits in planet.faults.snapshot()] == [3]
 
 
 def test_a_wait_s_times_may_be_timedeltas(planet: Sandbox, scenes: Scenes) -> None:

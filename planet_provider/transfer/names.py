@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from email.message import Message
+from functools import lru_cache
 
 from planet_provider.exceptions import UnsafePathError
 
@@ -92,6 +93,7 @@ def disposition_name(header: str | None) -> str | None:
     return message.get_filename()
 
 
+@lru_cache(maxsize=1024)  # each name is checked wherever it becomes a path
 def _problem(name: str) -> str | None:
     problems = {
         "is empty": not name,

@@ -194,5 +194,6 @@ CONTESTANTS = {
     "curl": Contestant("curl --parallel", _program(_curl), verifies=False),
     "aria2c": Contestant("aria2c", _program(_aria2c), verifies=False),
     "sdk": Contestant("planet SDK", _python("sdk")),
+    "sdk-md5": Contestant("planet SDK, MD5 as in its guide", _python("sdk-md5")),
     "sdk-unlimited": Contestant("planet SDK, its limit of 10/s off", _python("sdk-unlimited")),
 }

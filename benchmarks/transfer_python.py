@@ -42,7 +42,7 @@ def download(job: Job, destination: object) -> Callable[[], None]:
     return transfer
 
 
-def _sdk(job: Job, *, limited: bool = True) -> None:
+def _sdk(job: Job, *, limited: bool = True, checksum: str = "SHA256") -> None:
     import planet.http
     from planet import Auth, OrdersClient, Session
 
@@ -53,7 +53,7 @@ def _sdk(job: Job, *, limited: bool = True) -> None:
         async with Session(auth=Auth.from_key(_KEY)) as session:
             client = OrdersClient(session, base_url=f"{job.url}/compute/ops")
             await client.download_order(job.order_id, Path(job.destination))
-            client.validate_checksum(Path(job.destination, job.order_id), "SHA256")
+            client.validate_checksum(Path(job.destination, job.order_id), checksum)
         sync(job)
 
     report(lambda: asyncio.run(transfer()))
@@ -75,6 +75,7 @@ def _cpu() -> float:
 _IN_PYTHON: dict[str, Callable[[Job], None]] = {
     "ours": _ours,
     "sdk": _sdk,
+    "sdk-md5": lambda job: _sdk(job, checksum="MD5"),
     "sdk-unlimited": lambda job: _sdk(job, limited=False),
 }
 

@@ -41,8 +41,13 @@ class Case:
 
     @property
     def contestants(self) -> list[str]:
-        """Who is run: the SDK's limit matters where files are small, and curl has no ranges."""
-        left_out = set() if self.workload.name == "small" else {"sdk-unlimited"}
+        """Who is run: the SDK's limit matters where files are small, its digest where lines are fast.
+
+        And curl has no ranges.
+        """
+        left_out = {"sdk-md5"} if self.workload.name == "small" or self.variant.rate else set()
+        if self.workload.name != "small":
+            left_out.add("sdk-unlimited")
         if self.variant.rate and self.workload.files == 1:
             left_out.add("curl")
         return [name for name in CONTESTANTS if name not in left_out]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Iterator
 
 import httpx
 
 from planet_provider.client import network
+from planet_provider.transfer.hashing import BEHIND
 from planet_provider.transfer.ranges import content_length
 
 #: Bytes of a piece that is read past httpx.
@@ -23,10 +26,21 @@ _READY_BYTES = 128 << 10
 _WORTH_BYTES = 4 << 20
 
 
+class _Buffers(threading.local):
+    """A thread's, for one body after the other: new memory has to be zeroed first."""
+
+    def __init__(self) -> None:
+        self.views = deque(memoryview(bytearray(_PIECE_BYTES)) for _ in range(BEHIND + 1))
+
+
+_buffers = _Buffers()
+
+
 def pieces(response: httpx.Response, *, past_httpx: bool) -> Iterator[bytes | memoryview]:
     """Yield a body's bytes.
 
-    A piece may be a view of memory that is used again: it is good until the next but one is asked for.
+    A piece may be a view of memory that is used again: after :data:`~planet_provider.transfer.hashing.BEHIND`
+    more of them, or by the thread's next body.
 
     :param past_httpx: Whether a fast body may be read from its connection directly. That builds on how httpx
         buffers, so it is for bodies whose digest is known alone.
@@ -51,7 +65,7 @@ def _is_worth_it(count: int, left: int, reads: int) -> bool:
 
 
 def _directly(stream: network.Stream, response: httpx.Response, left: int) -> Iterator[memoryview]:
-    buffers = [memoryview(bytearray(min(_PIECE_BYTES, left))) for _ in range(2)]
+    buffers = _buffers.views
     while left:
         buffer = buffers[0][:left]
         filled, broken = _fill(stream, buffer, response)
@@ -60,7 +74,7 @@ def _directly(stream: network.Stream, response: httpx.Response, left: int) -> It
         if broken is not None:
             raise broken
         left -= filled
-        buffers.reverse()
+        buffers.rotate(-1)
 
 
 def _fill(

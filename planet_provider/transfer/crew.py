@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -168,19 +168,16 @@ class Crew:
             else:
                 file.help()
 
-    def hash_ahead(
-        self, update: Callable[[bytes | memoryview], None], piece: bytes | memoryview
-    ) -> Future[None] | None:
-        """Hash a piece in another thread, where a processor is idle.
+    def has_idle_core(self) -> bool:
+        """Whether another thread could hash what is read; else hashing it at once is cheaper."""
+        return self._reading < self._cores
 
-        :return: ``None`` where none is: hashing at once is cheaper then.
-        """
-        if self._reading >= self._cores:
-            return None
+    def run(self, work: Callable[[], None]) -> None:
+        """Run something in a thread for hashing."""
         with self._lock:
             if self._hashing is None:
                 self._hashing = ThreadPoolExecutor(self._cores, thread_name_prefix="planet-hash")
-        return self._hashing.submit(update, piece)
+        self._hashing.submit(work)
 
     def _needy(self) -> Shared | None:
         """Return the file that has most to come, if help is due now."""

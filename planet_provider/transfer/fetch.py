@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from concurrent.futures import Future
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from planet_provider.exceptions import (
 from planet_provider.transfer.body import pieces
 from planet_provider.transfer.crew import Crew
 from planet_provider.transfer.digests import Checksum, Expected, Hash, Verified, new_hash
+from planet_provider.transfer.hashing import HashBehind
 from planet_provider.transfer.location import Location
 from planet_provider.transfer.progress import Watch
 from planet_provider.transfer.ranges import content_length, content_range, has_end, strong_etag
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Bytes of a piece for which handing it to another thread costs less than hashing it.
-_AHEAD_BYTES = 128 << 10
+_BEHIND_BYTES = 128 << 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ class Fetch:
         self._checksum = checksum if known is None else known[0]
         self._digest = None if known is None else known[1]
         self._hash: Hash = new_hash(self._checksum)
-        self._hashing: Future[None] | None = None
+        self._behind: HashBehind | None = None
         self._total: int | None = None  # as the last answer tells it
         self._crew = crew
         self._plainly = False  # through one connection, and httpx
@@ -301,19 +301,21 @@ class Fetch:
         size = self._expected.size
         if size is not None and self._staging.position + len(piece) > size:
             raise _WrongContentError("size", size, f"more than {size}")
-        self._await_hash()
-        if self._crew is not None and len(piece) >= _AHEAD_BYTES:
-            self._hashing = self._crew.hash_ahead(self._hash.update, piece)
-        if self._hashing is None:
+        if self._crew is not None and len(piece) >= _BEHIND_BYTES and self._crew.has_idle_core():
+            if self._behind is None:
+                self._behind = HashBehind(self._hash, self._crew.run)
+            self._behind.put(piece)
+        else:
+            self._await_hash()
             self._hash.update(piece)
         with nullcontext() if self._crew is None else self._crew.writing():
             self._staging.write(piece)
         self._watch.moved(len(piece))
 
     def _await_hash(self) -> None:
-        hashing, self._hashing = self._hashing, None
-        if hashing is not None:
-            hashing.result()
+        behind, self._behind = self._behind, None
+        if behind is not None:
+            behind.wait()
 
     def _check_end(self, response: httpx.Response) -> None:
         size = self._total if self._expected.size is None else self._expected.size

@@ -180,7 +180,9 @@ def _print_table(
 def _ours(task: S3Job) -> None:
     from planet_provider.transfer.bucket import BucketStore
 
-    store = BucketStore(_client(task.endpoint), "orders", uri=f"s3://{BUCKET}/orders")
+    # A prefix of its own: what is there already would be read back, to see whether it agrees.
+    prefix = f"orders/{os.getpid()}"
+    store = BucketStore(_client(task.endpoint), prefix, uri=f"s3://{BUCKET}/{prefix}")
     report(download(task.job, store))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 
@@ -27,23 +27,32 @@ _WORTH_BYTES = 4 << 20
 
 
 class _Buffers(threading.local):
-    """A thread's, for one body after the other: new memory has to be zeroed first."""
+    """A thread's, for one body after the other: new memory has to be zeroed first. The next to use comes first."""
 
     def __init__(self) -> None:
-        self.views = deque(memoryview(bytearray(_PIECE_BYTES)) for _ in range(BEHIND + 1))
+        self.views = deque([memoryview(bytearray(_PIECE_BYTES))])
+
+    def turn(self) -> None:
+        """Keep the first for the time being."""
+        self.views.rotate(-1)
+        if len(self.views) <= BEHIND:
+            self.views.appendleft(memoryview(bytearray(_PIECE_BYTES)))
 
 
 _buffers = _Buffers()
 
 
-def pieces(response: httpx.Response, *, past_httpx: bool) -> Iterator[bytes | memoryview]:
+def pieces(
+    response: httpx.Response, *, past_httpx: bool, is_kept: Callable[[], bool]
+) -> Iterator[bytes | memoryview]:
     """Yield a body's bytes.
 
-    A piece may be a view of memory that is used again: after :data:`~planet_provider.transfer.hashing.BEHIND`
-    more of them, or by the thread's next body.
+    A piece may be a view of memory that is used again: for the next one, or where it is kept, after
+    :data:`~planet_provider.transfer.hashing.BEHIND` more of them, or by the thread's next body.
 
     :param past_httpx: Whether a fast body may be read from its connection directly. That builds on how httpx
         buffers, so it is for bodies whose digest is known alone.
+    :param is_kept: Whether pieces that were yielded are still in use.
     :raises httpx.TransportError: The body was cut, or stalled.
     """
     chunks = response.iter_raw()  # kept: httpx closes the connection once nobody holds it
@@ -55,7 +64,7 @@ def pieces(response: httpx.Response, *, past_httpx: bool) -> Iterator[bytes | me
         if length is not None and _is_worth_it(count, length - count, reads):
             stream = network.stream_of(response)
             if stream is not None:
-                yield from _directly(stream, response, length - count)
+                yield from _directly(stream, response, length - count, is_kept)
                 return
             length = None
 
@@ -64,17 +73,20 @@ def _is_worth_it(count: int, left: int, reads: int) -> bool:
     return count >= _SAMPLE_BYTES and left >= _WORTH_BYTES and count >= reads * _READY_BYTES
 
 
-def _directly(stream: network.Stream, response: httpx.Response, left: int) -> Iterator[memoryview]:
-    buffers = _buffers.views
+def _directly(
+    stream: network.Stream, response: httpx.Response, left: int, is_kept: Callable[[], bool]
+) -> Iterator[memoryview]:
+    buffers = _buffers
     while left:
-        buffer = buffers[0][:left]
+        buffer = buffers.views[0][:left]
         filled, broken = _fill(stream, buffer, response)
         if filled:
             yield buffer[:filled]
         if broken is not None:
             raise broken
         left -= filled
-        buffers.rotate(-1)
+        if is_kept():
+            buffers.turn()
 
 
 def _fill(

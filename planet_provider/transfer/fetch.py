@@ -211,7 +211,7 @@ class Fetch:
         """Read to the body's end, or to where another thread has begun to read."""
         directly = self._digest is not None and not self._plainly
         with nullcontext() if self._crew is None else self._crew.reading():
-            for piece in pieces(response, past_httpx=directly):
+            for piece in pieces(response, past_httpx=directly, is_kept=lambda: self._behind is not None):
                 if spread is None:
                     self._take(piece)
                     continue

@@ -34,10 +34,8 @@ class Case:
 
     @property
     def connections(self) -> int:
-        """As many as make sense: more for many requests, most where each is slow."""
-        if self.variant.rate:
-            return 16
-        return 8 if self.workload.name == "small" else 4
+        """As many as make sense: most where each is slow."""
+        return 16 if self.variant.rate else 4
 
     @property
     def contestants(self) -> list[str]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Bytes of a piece for which handing it to another thread costs less than hashing it.
-_BEHIND_BYTES = 128 << 10
+_BEHIND_BYTES = 512 << 10
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,10 @@ import fcntl
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import lru_cache
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +45,7 @@ class LocalStore:
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root).expanduser().absolute()
         self._swept: set[Path] = set()
+        self._inside: set[Path] = set()
 
     def uri(self, name: str = "") -> str:
         """Return a file's absolute path."""
@@ -55,8 +58,10 @@ class LocalStore:
     def size(self, name: str) -> int | None:
         """Return a file's size in bytes; ``None`` if there is no such file."""
         path = self._path(name)
-        with self._place(name).errors():
-            return path.stat().st_size if path.is_file() else None
+        with self._place(name).errors(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            found = path.stat()
+            return found.st_size if stat.S_ISREG(found.st_mode) else None
+        return None
 
     def open(self, name: str) -> BinaryIO:
         """Open a file for reading."""
@@ -67,10 +72,7 @@ class LocalStore:
         """Begin a file, or go on with its ``.part``."""
         target, place = self._path(name), self._place(name, expected.size)
         # Before a folder is made: it would be made where the link leads to.
-        if not _real(target.parent).is_relative_to(_real(self.root)):
-            raise UnsafePathError(
-                f"{name}: its folder leads out of {self.root} by a symbolic link; remove the link.", file=name
-            )
+        self._check_inside(name, target.parent)
         with place.errors():
             _make_folder(target.parent)
             if target.is_dir():
@@ -104,8 +106,17 @@ class LocalStore:
             for name in names:
                 yield Path(folder, name).relative_to(self.root).as_posix()
 
+    def _check_inside(self, name: str, folder: Path) -> None:
+        if folder in self._inside:
+            return
+        if not _real(folder).is_relative_to(_real(self.root)):
+            raise UnsafePathError(
+                f"{name}: its folder leads out of {self.root} by a symbolic link; remove the link.", file=name
+            )
+        self._inside.add(folder)
+
     def _path(self, name: str) -> Path:
-        return self.root / check_name(name)
+        return _joined(self.root, check_name(name))
 
     def _place(self, name: str, size: int | None = None) -> Place:
         return Place(name, str(self._path(name).parent), size)
@@ -288,6 +299,11 @@ def _sweep(folder: Path) -> None:
             if file is not None:
                 with file:
                     _remove_part(part)
+
+
+@lru_cache(maxsize=256)  # several times for each file
+def _joined(root: Path, name: str) -> Path:
+    return root / name
 
 
 def _part_of(target: Path) -> Path:

@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -221,13 +221,23 @@ class TestRefused:
 
 
 class TestErrors:
-    def test_all_who_wait_hear_of_it_each_with_one_of_its_own(self, fetch: Fetch) -> None:
+    def test_all_who_wait_hear_of_it_each_with_one_of_its_own(
+        self, fetch: Fetch, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         fetch.go.clear()
         fetch.error = AuthenticationError("no", status=401, request="POST /token")
-        shared = SharedToken(fetch)
+        shared, come = SharedToken(fetch), threading.Semaphore(0)
+
+        def wait_for(underway: Future[Token]) -> bool:
+            come.release()
+            return real(underway)
+
+        real = module.wait_for
+        monkeypatch.setattr(module, "wait_for", wait_for)
         with ThreadPoolExecutor(10) as pool:
             waiting = [pool.submit(shared.get) for _ in range(10)]
-            assert fetch.began.wait(60)
+            for _ in waiting:  # whoever came after the error would fetch anew
+                assert come.acquire(timeout=60)
             fetch.go.set()
             errors = [future.exception() for future in waiting]
         assert fetch.count == 1

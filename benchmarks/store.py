@@ -1,4 +1,4 @@
-"""What publishing to an object store costs: ours, bare obstore and s3fs, the same bytes from memory.
+"""What publishing to an object store costs: ours, obstore alone and s3fs, the same bytes from memory.
 
     python -m benchmarks.store [--rounds 5] [--rate 60 --delay 0.05]
 
@@ -6,8 +6,10 @@ They write to a sink (:mod:`benchmarks.sink`) in a process of its own, which dro
 runs in a fresh process each time, in turn, and the ratios are of a round's two: what one measures is paired with
 what another one measured a moment before.
 
-``bare`` yields the same memory again and again, which obstore never copies; ours takes chunks of 256 KiB as they
-come from a connection, gathers them into parts and bounds the memory of all files together.
+``file`` is obstore as one uploads with it, from a file (in memory, where there is such a file system). ``bare``
+yields the same 256 KiB of memory again and again, which obstore never copies and which stay in the processor's
+cache. Ours takes such chunks as they come from a connection, gathers them into parts and bounds the memory of all
+files together.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -93,6 +96,20 @@ def _bare(url: str, size: int) -> Callable[[str], None]:
     return put
 
 
+def _file(url: str, size: int) -> Callable[[str], None]:
+    import obstore
+
+    client, memory = _client(url), Path("/dev/shm")
+    source = tempfile.NamedTemporaryFile(dir=memory if memory.is_dir() else None)  # noqa: SIM115 - goes with `put`
+    source.writelines(_chunks(size))
+    source.flush()
+
+    def put(name: str) -> None:
+        obstore.put(client, f"file/{name}", Path(source.name))
+
+    return put
+
+
 def _s3fs(url: str, size: int) -> Callable[[str], None]:
     import s3fs
 
@@ -110,6 +127,7 @@ def _s3fs(url: str, size: int) -> Callable[[str], None]:
 
 CONTESTANTS: dict[str, Callable[[str, int], Callable[[str], None]]] = {
     "ours": _ours,
+    "file": _file,
     "bare": _bare,
     "s3fs": _s3fs,
 }
@@ -173,7 +191,7 @@ def _tell(work: Workload, runs: dict[str, list[Run]]) -> None:
 
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description="Uploads from memory: ours, bare obstore, s3fs.")
+    parser = argparse.ArgumentParser(description="Uploads from memory: ours, obstore alone, s3fs.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rate", type=float, default=0.0, help="MB/s that the sink takes a connection")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before each of its answers")

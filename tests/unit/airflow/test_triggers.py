@@ -168,7 +168,9 @@ async def test_what_waiting_wont_mend_ends_it(
     planet: Sandbox, order_id: str, fault: Fault, error: type[exceptions.PlanetError]
 ) -> None:
     planet.faults.add(fault)
-    event = await first_event(revived(order_trigger(order_id, deadline=time.time() + 120)))
+    # So long an interval that no list is asked for before the answer comes.
+    trigger = order_trigger(order_id, deadline=time.time() + 120, poke_interval=60.0)
+    event = await first_event(revived(trigger))
     assert seen(planet) == 1
     with pytest.raises(error) as caught:
         read_event(event, "order")
@@ -198,7 +200,8 @@ async def test_trouble_that_passes_is_waited_out(
     trigger = revived(order_trigger(order_id, deadline=time.time() + 120))
     event = await first_event(trigger)
     assert event["order"]["state"] == "success"
-    assert seen(planet) == fault.times + 1  # type: ignore[operator]
+    # A list may be asked for while a single order is.
+    assert 1 <= seen(planet) - fault.times <= 2  # type: ignore[operator]
 
 
 async def test_trouble_that_stays_ends_with_the_deadline(

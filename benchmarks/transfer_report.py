@@ -62,12 +62,12 @@ def print_table(case: Case, runs: Mapping[str, Sequence[Run]]) -> None:
         contestant = CONTESTANTS[name]
         seconds = statistics.median(each.seconds for each in found)
         cpu = statistics.median(each.cpu for each in found) / (size / 1000 / MB)
-        ratio = _ratio(runs, name)
+        times = ratio(runs, name)
         row = [
             contestant.title if contestant.verifies else f"{contestant.title} (nothing verified)",
             f"{size / MB / seconds:,.0f}",
             f"{seconds:.2f}",
-            "-" if ratio is None else f"{ratio:.2f}",
+            "-" if times is None else f"{times:.2f}",
             f"{cpu:.2f}",
             f"{max(each.rss for each in found) / MB:,.0f}",
             str(len(found)),
@@ -75,7 +75,7 @@ def print_table(case: Case, runs: Mapping[str, Sequence[Run]]) -> None:
         print("| " + " | ".join(row) + " |", flush=True)
 
 
-def _ratio(runs: Mapping[str, Sequence[Run]], name: str) -> float | None:
+def ratio(runs: Mapping[str, Sequence[Run]], name: str) -> float | None:
     """Return the median, over the rounds, of another's time as a multiple of ours."""
     pairs = list(zip(runs[name], runs.get("ours", []), strict=False))
     return statistics.median(other.seconds / ours.seconds for other, ours in pairs) if pairs else None
@@ -89,14 +89,19 @@ def print_targets(case: Case, runs: Mapping[str, Sequence[Run]]) -> bool:
     verdicts = []
     for name in runs:
         least = TARGETS.get((case.variant.name, case.workload.name, name))
-        ratio = _ratio(runs, name)
-        if least is not None and ratio is not None:
-            text = f"at least {least:g} x {CONTESTANTS[name].title}: {ratio:.2f}"
-            verdicts.append((ratio >= least, text))
+        times = ratio(runs, name)
+        if least is not None and times is not None:
+            text = f"at least {least:g} x {CONTESTANTS[name].title}: {times:.2f}"
+            verdicts.append((times >= least, text))
     if "ours" in runs:
         most = max(each.rss for each in runs["ours"])
         verdicts.append((most <= MAX_RSS, f"RSS at most {MAX_RSS / MB:.0f} MB: {most / MB:.0f}"))
     print()
     for met, text in verdicts:
-        print(f"- {'met' if met else 'MISSED'}: {text}", flush=True)
+        print_verdict(met, text)
     return all(met for met, _ in verdicts)
+
+
+def print_verdict(met: bool, text: str) -> None:
+    """Say whether a target is met."""
+    print(f"- {'met' if met else 'MISSED'}: {text}", flush=True)

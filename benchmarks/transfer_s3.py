@@ -25,6 +25,7 @@ from benchmarks.nginx import free_ports
 from benchmarks.planet_front import MB, Front, Workload
 from benchmarks.transfer_contestants import Job, Run, run_python
 from benchmarks.transfer_python import download, report
+from benchmarks.transfer_report import print_verdict, ratio
 
 #: Least speed of ours as a share of another's, by server and workload. Many files at once take obstore alone three
 #: times the memory that ours may have.
@@ -138,12 +139,7 @@ def measure(front: Front, workload: Workload, folder: Path, title: str, repeats:
                 busy[name] = (started.cpu() - before) / found[-1].seconds
                 print(f"{title} {workload.name} {name}: {found[-1]}", file=sys.stderr)
     _print_table(workload, title, runs, busy)
-    shares = {
-        name: statistics.median(
-            other.seconds / ours.seconds for ours, other in zip(runs["ours"], found, strict=True)
-        )
-        for name, found in runs.items()
-    }
+    shares = {name: ratio(runs, name) or 0.0 for name in runs}
     print(
         f"\nOurs has {shares['piped']:.2f} of the speed of the same way without verification, and "
         f"{shares['obstore']:.2f} of an upload alone.",
@@ -153,10 +149,7 @@ def measure(front: Front, workload: Workload, folder: Path, title: str, repeats:
         return True
     name, least = TARGETS[title, workload.name]
     met = shares[name] >= least
-    print(
-        f"- {'met' if met else 'MISSED'}: at least {least:g} of {_TITLES[name]}: {shares[name]:.2f}",
-        flush=True,
-    )
+    print_verdict(met, f"at least {least:g} of {_TITLES[name]}: {shares[name]:.2f}")
     return met
 
 

@@ -31,7 +31,12 @@ from planet_provider.operators import lineage
 from planet_provider.operators.asset_events import area_km2, tell_outlets
 from planet_provider.operators.base import PlanetOperator
 from planet_provider.operators.batches import read_batch
-from planet_provider.operators.delivery_field import MaskedFields, keep_placeholders, mask_credentials
+from planet_provider.operators.delivery_field import (
+    MaskedField,
+    keep_placeholders,
+    mask_credentials,
+    mask_webhook,
+)
 from planet_provider.ordering.estimate import Estimate, checked_estimate
 from planet_provider.ordering.outcome import (
     check_outcome,
@@ -58,7 +63,7 @@ DEFAULT_TIMEOUT_SECONDS = 24 * 60 * 60.0
 _LEAST_SECONDS = 0.001
 
 
-class PlanetCreateOrderOperator(MaskedFields, PlanetOperator):
+class PlanetCreateOrderOperator(PlanetOperator):
     """Place an order, once: a retry, a clear or a backfill finds the order again instead of buying it twice.
 
     The request's digest goes into the order's name, ``<name> [<12 hex>]``, by which it is found. Tasks that
@@ -131,6 +136,9 @@ class PlanetCreateOrderOperator(MaskedFields, PlanetOperator):
         ("products", "items", "tools", "delivery", "notifications", "stac", "hosting"), "json"
     )
     operator_extra_links = (PlanetOrderLink(),)
+
+    delivery = MaskedField(mask_credentials)
+    notifications = MaskedField(mask_webhook)
 
     def __init__(
         self,

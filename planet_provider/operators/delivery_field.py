@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from airflow.sdk.log import mask_secret
@@ -41,25 +41,21 @@ def keep_placeholders(delivery: Any) -> Any:
     return {**delivery, "archive_filename": _PLACEHOLDER.sub(r"{% raw %}\g<0>{% endraw %}", name)}
 
 
-class MaskedFields:
-    """The fields of an order's request that may hold secrets: hidden from when they are set."""
+class MaskedField:
+    """An attribute whose secrets are hidden from when it is set.
 
-    @property
-    def delivery(self) -> Any:
-        """Where the order goes."""
-        return self._delivery
+    :param mask: Hides them.
+    """
 
-    @delivery.setter
-    def delivery(self, value: Any) -> None:
-        mask_credentials(value)
-        self._delivery = value
+    def __init__(self, mask: Callable[[Any], None]) -> None:
+        self._mask = mask
 
-    @property
-    def notifications(self) -> Any:
-        """Who hears of the order."""
-        return self._notifications
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = f"_{name}"
 
-    @notifications.setter
-    def notifications(self, value: Any) -> None:
-        mask_webhook(value)
-        self._notifications = value
+    def __get__(self, task: object, owner: type | None = None) -> Any:
+        return self if task is None else getattr(task, self._name)
+
+    def __set__(self, task: object, value: Any) -> None:
+        self._mask(value)
+        setattr(task, self._name, value)

@@ -76,9 +76,8 @@ def _is_worth_it(count: int, left: int, reads: int) -> bool:
 def _directly(
     stream: network.Stream, response: httpx.Response, left: int, is_kept: Callable[[], bool]
 ) -> Iterator[memoryview]:
-    buffers = _buffers
     while left:
-        buffer = buffers.views[0][:left]
+        buffer = _buffers.views[0][:left]
         filled, broken = _fill(stream, buffer, response)
         if filled:
             yield buffer[:filled]
@@ -86,7 +85,7 @@ def _directly(
             raise broken
         left -= filled
         if is_kept():
-            buffers.turn()
+            _buffers.turn()
 
 
 def _fill(

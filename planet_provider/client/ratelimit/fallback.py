@@ -91,7 +91,7 @@ class FallbackStore:
             passed = self._clock() - hold.at
             left = None if hold.seconds is None else max(0.0, hold.seconds - passed)
             self._primary.hold(key, left, hold.age + passed)
-            self._untold.pop(key, None)
+            self._untold.pop(key, None)  # another thread may have told it
 
     def _either(self, ask: Callable[[], T], ask_local: Callable[[], T]) -> T:
         # No lock, which a fork could leave locked: at worst two threads try the store again, or warn twice.
@@ -101,8 +101,7 @@ class FallbackStore:
                 return ask_local()
             self._retry_at = self._clock() + RETRY_SECONDS
         try:
-            if self._untold:
-                self._tell()
+            self._tell()
             answer = ask()
         except RateLimitStoreError as error:
             self._retry_at = self._clock() + RETRY_SECONDS

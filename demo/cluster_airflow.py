@@ -71,7 +71,7 @@ class ClusterAirflow(LocalAirflow):
         )
 
     def _environment(self, name: str) -> Mapping[str, str]:
-        return {**self.environment, NAME_VARIABLE: name}
+        return {**super()._environment(name), NAME_VARIABLE: name}
 
 
 def _components(home: Path, workers: int, triggerers: int) -> Mapping[str, Sequence[str]]:

@@ -1,4 +1,4 @@
-"""A real Airflow on this machine: api-server, scheduler, dag-processor and triggerer, each its own process.
+"""A real Airflow on this machine: api-servers, scheduler, dag-processor and triggerer, each its own process.
 
 SQLite and the LocalExecutor, where nothing else is asked for; free ports of the loopback interface; nothing of
 the user's own Airflow is read or written. Everything ends with the context.
@@ -20,10 +20,14 @@ from tenacity import retry, retry_if_exception_message, stop_after_attempt, wait
 
 from demo.metadata import Metadata, SqliteMetadata, TaskRow
 from demo.processes import ComponentError, ProcessGroup, free_ports, tail
-from demo.settings import airflow_environment
+from demo.settings import airflow_environment, as_environment
 
+EXECUTION_API = "execution-api-server"
 COMPONENTS: Mapping[str, Sequence[str]] = {
-    "api-server": ("api-server",),
+    # Apart from each other: a request that is noted in the audit log is written on the event loop, where
+    # SQLite may let it wait for a task's request that can't end before that loop goes on.
+    "api-server": ("api-server", "--apps", "core"),
+    EXECUTION_API: ("api-server", "--apps", "execution"),
     "scheduler": ("scheduler", "--skip-serve-logs"),
     "dag-processor": ("dag-processor",),
     "triggerer": ("triggerer", "--skip-serve-logs"),
@@ -57,7 +61,7 @@ class LocalAirflow:
     :param variables: Airflow variables, by environment: {name: value}.
     :param connections: Airflow connections, by environment: {conn_id: JSON or URI}.
     :param extra_environment: Further environment variables for every component.
-    :param components: Which components to start, as :data:`COMPONENTS`; an api-server must be among them.
+    :param components: Which components to start, as :data:`COMPONENTS`; both api-servers must be among them.
     :param metadata: Database to use, empty; by default SQLite in ``home``.
     """
 
@@ -74,14 +78,16 @@ class LocalAirflow:
     ) -> None:
         self.home = home.resolve()
         self.metadata = metadata or SqliteMetadata(self.home / "airflow.db")
-        port, *unused = free_ports(3)
+        port, self._execution_port, *unused = free_ports(4)
         self.url = f"http://127.0.0.1:{port}"
+        self._health_for_tasks = f"http://127.0.0.1:{self._execution_port}/execution/health"
         self.environment = {
             **airflow_environment(
                 self.home,
                 dags.resolve(),
                 database=self.metadata.settings,
                 port=port,
+                execution_port=self._execution_port,
                 unused_ports=(unused[0], unused[1]),
             ),
             **{f"AIRFLOW_CONN_{name.upper()}": value for name, value in (connections or {}).items()},
@@ -130,12 +136,15 @@ class LocalAirflow:
         assert self._client is not None  # noqa: S101 - set by the caller
         try:
             answer = self._client.get("/api/v2/monitor/health")
+            for_tasks = self._client.get(self._health_for_tasks)
         except httpx.TransportError:
             return False
         running = {command[0] for command in self._components.values()}
         parts = [name for name in HEALTH if name == "metadatabase" or name.replace("_", "-") in running]
-        return answer.is_success and all(
-            (answer.json().get(part) or {}).get("status") == "healthy" for part in parts
+        return (
+            for_tasks.is_success
+            and answer.is_success
+            and all((answer.json().get(part) or {}).get("status") == "healthy" for part in parts)
         )
 
     def start(self, name: str) -> None:
@@ -153,7 +162,9 @@ class LocalAirflow:
         self.processes.kill(name)
 
     def _environment(self, name: str) -> Mapping[str, str]:
-        return self.environment
+        if name != EXECUTION_API:
+            return self.environment
+        return {**self.environment, **as_environment({"api": {"port": self._execution_port}})}
 
     @retry(
         retry=retry_if_exception_message(match=f"(?s).*{LOCKED}"),

@@ -74,7 +74,7 @@ def _demo(console: Console, folder: Path, *, keep_open: bool) -> int:
             connections={"planet_default": sandbox.connection()},
             variables={"planet_destination": str(destination)},
         )
-        with step(console, "Starting Airflow: api-server, scheduler, dag-processor, triggerer"):
+        with step(console, "Starting Airflow: api-servers, scheduler, dag-processor, triggerer"):
             stack.enter_context(airflow)
             airflow.wait_for_dag(DAG_ID)
         run_id = _run(console, airflow)

@@ -34,27 +34,28 @@ def airflow_environment(
     *,
     database: Mapping[str, object],
     port: int,
+    execution_port: int,
     unused_ports: tuple[int, int],
     parallelism: int = 4,
 ) -> dict[str, str]:
-    """Return the environment of an Airflow with the LocalExecutor and one api-server on loopback.
+    """Return the environment of an Airflow with the LocalExecutor, and its api-servers on loopback.
 
     :param home: AIRFLOW_HOME: logs, generated configuration.
     :param dags: Folder with the DAG files.
     :param database: Airflow's section ``[database]``.
-    :param port: Port of the api-server.
+    :param port: Port of the api-server for users.
+    :param execution_port: Port of the api-server for tasks.
     :param unused_ports: Ports where nobody listens. Components run without log servers, which would bind all
         interfaces: the api-server reads the files from disk, and mustn't ask a stranger on the default ports.
     :param parallelism: Task processes at a time.
     """
-    url = f"http://127.0.0.1:{port}"
     settings: Mapping[str, Mapping[str, object]] = {
         "core": {
             "dags_folder": dags,
             "load_examples": False,
             "executor": "LocalExecutor",
             "parallelism": parallelism,
-            "execution_api_server_url": f"{url}/execution/",
+            "execution_api_server_url": f"http://127.0.0.1:{execution_port}/execution/",
             "simple_auth_manager_all_admins": True,
             # Nothing confidential is stored in this database; what lies in it should be visible to tests.
             "fernet_key": "",
@@ -63,7 +64,7 @@ def airflow_environment(
         "api": {
             "host": "127.0.0.1",
             "port": port,
-            "base_url": url,
+            "base_url": f"http://127.0.0.1:{port}",
             "workers": 1,
             "secret_key": secrets.token_hex(JWT_SECRET_BYTES),
         },

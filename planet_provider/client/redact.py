@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from functools import lru_cache
 from urllib.parse import urlsplit, urlunsplit
 
 REDACTED = "***"
@@ -53,6 +54,7 @@ _LOGGERS = (
 )
 
 
+@lru_cache(maxsize=256)  # of a link and of where it leads, several times each
 def origin(url: str) -> tuple[str, str, int]:
     """Return scheme, host and port of a URL, lower case and with the scheme's default port filled in.
 

@@ -26,7 +26,7 @@ _EXPIRED = frozenset({401, 403, 404, 410})
 def followed(url: str, link: str) -> str:
     """Return where a link or a redirect leads: to http or https, and never from https to http."""
     try:
-        target = urljoin(url, link)
+        target = link if link.isprintable() and all(origin(link)) else urljoin(url, link)
     except ValueError:
         target = ""
     allowed = {"https"} if origin(url)[0] == "https" else {"http", "https"}

@@ -23,6 +23,7 @@ from planet_provider import __version__
 from planet_provider.client.auth import PlanetAuth, TokenRenewedError, auth_of
 from planet_provider.client.call import Call
 from planet_provider.client.config import PlanetConfig
+from planet_provider.client.cookieless import CookielessAsyncClient, CookielessClient
 from planet_provider.client.gate import Permit, gate_of
 from planet_provider.client.interrupt import pause
 from planet_provider.client.network import use_large_reads
@@ -136,8 +137,10 @@ class PlanetSession(_Core):
 
     def __init__(self, config: PlanetConfig, *, limiter: RateLimiter | None = None) -> None:
         super().__init__(config, limiter)
-        self._http = httpx.Client(**self._client_options())
+        self._http = CookielessClient(**self._client_options())
         use_large_reads(self._http)
+        self._headers = {**self._http.headers, "accept-encoding": "identity"}
+        self._extensions = {"timeout": self._http.timeout.as_dict()}
 
     def __enter__(self: SessionT) -> SessionT:
         return self
@@ -295,7 +298,8 @@ class PlanetSession(_Core):
         raise TransferError(f"{label}: more than {MAX_REDIRECTS} redirects. {NEW_LINK}")
 
     def _open_hop(self, url: str, label: str, headers: dict[str, str], auth: PlanetAuth) -> httpx.Response:
-        request = self._http.build_request("GET", url, headers={"Accept-Encoding": "identity", **headers})
+        # Not by the client, which merges its settings anew each time.
+        request = httpx.Request("GET", url, headers={**self._headers, **headers}, extensions=self._extensions)
         try:
             return self._http.send(request, auth=auth, stream=True)
         except httpx.HTTPError as error:
@@ -311,7 +315,7 @@ class AsyncPlanetSession(_Core):
 
     def __init__(self, config: PlanetConfig, *, limiter: RateLimiter | None = None) -> None:
         super().__init__(config, limiter)
-        self._http = httpx.AsyncClient(**self._client_options())
+        self._http = CookielessAsyncClient(**self._client_options())
 
     async def __aenter__(self) -> AsyncPlanetSession:
         return self

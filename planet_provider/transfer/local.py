@@ -15,7 +15,6 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
-from dataclasses import asdict
 from functools import lru_cache
 from io import FileIO
 from pathlib import Path
@@ -200,7 +199,7 @@ class LocalStaging(FileStaging):
             self._part.unlink(missing_ok=True)
 
     def _terms(self) -> dict[str, Any]:
-        return {"version": _RECORD_VERSION, **asdict(self._expected)}
+        return {"version": _RECORD_VERSION, **vars(self._expected)}
 
     def _write_record(self, gap: dict[str, int]) -> None:
         text = json.dumps(self._terms() | {"etag": self.validator} | gap)

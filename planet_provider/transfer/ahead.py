@@ -41,8 +41,11 @@ class Ahead(Protocol):
         """Keep bytes."""
         ...
 
-    def take(self, offset: int, available: int) -> bytes:
-        """Return the bytes at an offset, some of those available, and have them in the staging."""
+    def take(self, offset: int, available: int) -> bytes | memoryview:
+        """Return the bytes at an offset, some of those available, and have them in the staging.
+
+        They may be a view of memory that the next call overwrites.
+        """
         ...
 
     def settle(self, position: int) -> None:
@@ -69,7 +72,7 @@ class FileAhead:
         """Write bytes at their place."""
         self._staging.write_ahead(offset, chunk)
 
-    def take(self, offset: int, available: int) -> bytes:
+    def take(self, offset: int, available: int) -> bytes | memoryview:
         """Read bytes back: the system has them in memory still."""
         if offset - self._noted >= _CHECKPOINT_BYTES:
             self._noted = offset

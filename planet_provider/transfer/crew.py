@@ -27,11 +27,11 @@ FAST = 150e6
 SLOW = 50e6
 
 #: Seconds between two looks of a thread that has nothing to do.
-LOOK_SECONDS = 0.03
+LOOK_SECONDS = 0.015
 
 #: Seconds over which speed is measured.
 _SPAN_SECONDS = 0.15
-_LEAST_SPAN_SECONDS = 0.04
+_LEAST_SPAN_SECONDS = 0.02
 
 #: Share of the time for which connections are waited for, below which it is the store that is slow: more of them
 #: would only fill the memory.

@@ -32,6 +32,7 @@ class FileStaging:
         self._place = place
         self.position = 0
         self.validator: str | None = None
+        self._view = memoryview(b"")
 
     def replay(self) -> Iterator[bytes]:
         """Yield the bytes held."""
@@ -65,10 +66,13 @@ class FileStaging:
         except OSError as error:
             raise self._place.error(error, self.position) from error
 
-    def read_ahead(self, offset: int, count: int) -> bytes:
-        """Return bytes that were written ahead, at most so many."""
+    def read_ahead(self, offset: int, count: int) -> memoryview:
+        """Return bytes that were written ahead, at most so many, as a view that the next call overwrites."""
+        if len(self._view) < count:
+            self._view = memoryview(bytearray(count))
+        view = self._view[:count]
         try:
-            return os.pread(self._file.fileno(), count, offset)
+            return view[: os.preadv(self._file.fileno(), [view], offset)]
         except OSError as error:
             raise self._place.error(error) from error
 

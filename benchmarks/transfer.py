@@ -65,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.serve:
             _serve(cases, found, folder)
             return 0
+        _touch(folder, max(workload.bytes for workload in workloads))
         for case in cases:
             names = [name for name in case.contestants if name in options.contestants]
             runs = _measure(case, found[case.variant.name], names, options.repeats, folder)
@@ -136,6 +137,18 @@ def _scratch(folder: Path | None) -> Iterator[Path]:
     parent = folder or (memory if memory.is_dir() else None)
     with tempfile.TemporaryDirectory(prefix="planet-benchmark-", dir=parent) as made:
         yield Path(made)
+
+
+def _touch(folder: Path, count: int) -> None:
+    """Write as many bytes as a run does, and remove them.
+
+    A virtual machine's memory is slower the first time, which the first run of all would pay for alone.
+    """
+    path = folder / "touched"
+    with path.open("wb") as file:
+        for _ in range(0, count, MB):
+            file.write(bytes(MB))
+    path.unlink()
 
 
 def _measure(

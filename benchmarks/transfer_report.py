@@ -76,9 +76,14 @@ def print_table(case: Case, runs: Mapping[str, Sequence[Run]]) -> None:
 
 
 def ratio(runs: Mapping[str, Sequence[Run]], name: str) -> float | None:
-    """Return the median, over the rounds, of another's time as a multiple of ours."""
-    pairs = list(zip(runs[name], runs.get("ours", []), strict=False))
-    return statistics.median(other.seconds / ours.seconds for other, ours in pairs) if pairs else None
+    """Return another's time as a multiple of ours: the median over the rounds, or that of a single run by ours."""
+    ours = [each.seconds for each in runs.get("ours", [])]
+    others = [each.seconds for each in runs[name]]
+    if not ours or not others:
+        return None
+    if len(others) == 1:
+        return others[0] / statistics.median(ours)
+    return statistics.median(other / own for other, own in zip(others, ours, strict=False))
 
 
 def print_targets(case: Case, runs: Mapping[str, Sequence[Run]]) -> bool:

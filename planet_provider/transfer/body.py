@@ -56,21 +56,21 @@ def pieces(
     :raises httpx.TransportError: The body was cut, or stalled.
     """
     chunks = response.iter_raw()  # kept: httpx closes the connection once nobody holds it
-    length = content_length(response.headers) if past_httpx else None
     count = 0
     for reads, chunk in enumerate(chunks, 1):
         yield chunk
         count += len(chunk)
-        if length is not None and _is_worth_it(count, length - count, reads):
-            stream = network.stream_of(response)
+        if past_httpx and _comes_fast(count, reads):
+            past_httpx = False
+            left = (content_length(response.headers) or 0) - count
+            stream = network.stream_of(response) if left >= _WORTH_BYTES else None
             if stream is not None:
-                yield from _directly(stream, response, length - count, is_kept)
+                yield from _directly(stream, response, left, is_kept)
                 return
-            length = None
 
 
-def _is_worth_it(count: int, left: int, reads: int) -> bool:
-    return count >= _SAMPLE_BYTES and left >= _WORTH_BYTES and count >= reads * _READY_BYTES
+def _comes_fast(count: int, reads: int) -> bool:
+    return count >= _SAMPLE_BYTES and count >= reads * _READY_BYTES
 
 
 def _directly(

@@ -218,7 +218,7 @@ class LocalStaging(FileStaging):
         if held:
             self._file.truncate(held)
             self.position = held
-        else:
+        elif size:
             self.reset()
 
     def _held(self, size: int) -> int:

@@ -23,6 +23,7 @@ from demo.processes import ComponentError, ProcessGroup, free_ports, tail
 from demo.settings import airflow_environment, as_environment
 
 EXECUTION_API = "execution-api-server"
+EXECUTION_API_URL = "AIRFLOW__CORE__EXECUTION_API_SERVER_URL"
 COMPONENTS: Mapping[str, Sequence[str]] = {
     # Apart from each other: a request that is noted in the audit log is written on the event loop, where
     # SQLite may let it wait for a task's request that can't end before that loop goes on.
@@ -80,7 +81,6 @@ class LocalAirflow:
         self.metadata = metadata or SqliteMetadata(self.home / "airflow.db")
         port, self._execution_port, *unused = free_ports(4)
         self.url = f"http://127.0.0.1:{port}"
-        self._health_for_tasks = f"http://127.0.0.1:{self._execution_port}/execution/health"
         self.environment = {
             **airflow_environment(
                 self.home,
@@ -136,7 +136,7 @@ class LocalAirflow:
         assert self._client is not None  # noqa: S101 - set by the caller
         try:
             answer = self._client.get("/api/v2/monitor/health")
-            for_tasks = self._client.get(self._health_for_tasks)
+            for_tasks = self._client.get(f"{self.environment[EXECUTION_API_URL]}health")
         except httpx.TransportError:
             return False
         running = {command[0] for command in self._components.values()}

@@ -32,7 +32,7 @@ class FileStaging:
         self._place = place
         self.position = 0
         self.validator: str | None = None
-        self._view = memoryview(b"")
+        self._view = memoryview(bytearray())
 
     def replay(self) -> Iterator[bytes]:
         """Yield the bytes held."""

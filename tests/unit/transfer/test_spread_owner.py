@@ -123,6 +123,31 @@ class LateServer(Server):
         self.over.set()
 
 
+class TardyServer(Server):
+    """Sends nothing of the first part until the owner, which is past it by then, asks for another one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.met = threading.Event(), threading.Event()
+
+    def whole(self, number: int, content: bytes) -> Body:
+        def before(start: int) -> None:
+            if start >= 40_000:
+                assert self.asked.wait(PATIENT)
+
+        return Body(content, before)
+
+    def part(self, number: int, content: bytes) -> Body:
+        if number > 1:
+            self.met.set()
+
+        def before(start: int) -> None:
+            self.asked.set()
+            assert self.met.wait(PATIENT)
+
+        return Body(content, before)
+
+
 class NarrowServer(Server):
     """Lets a client have two connections, and refuses the third until the end of the first."""
 
@@ -186,6 +211,16 @@ def test_a_part_answered_after_the_owner_went_on_alone_is_not_taken(tmp_path: Pa
     content = (tmp_path / "a.tif").read_bytes() if kind == "file" else bytes(staging.content)
     assert content == CONTENT
     assert (server.wholes, watch.progress().bytes_done) == (2, SIZE)
+
+
+@pytest.mark.parametrize("kind", ["file", "memory"])
+def test_an_owner_may_meet_a_part_of_which_nothing_is_there(tmp_path: Path, kind: str) -> None:
+    server = TardyServer()
+    with staged(kind, LocalStore(tmp_path)) as staging:
+        watch = bring(server, staging, threads=2)
+    content = (tmp_path / "a.tif").read_bytes() if kind == "file" else bytes(staging.content)
+    assert content == CONTENT
+    assert (server.wholes, watch.progress().bytes_done) == (1, SIZE)
 
 
 @pytest.mark.parametrize("refuses", [(1,), (2,)])

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from planet_provider.client import checks, order_request, orders
+from planet_provider.client import checks, order_request
 from planet_provider.client.config import PlanetConfig
 from planet_provider.client.links import order_page
 from planet_provider.client.session import PlanetSession
 from planet_provider.client.states import order_state
-from planet_provider.client.wait import poll
 from planet_provider.exceptions import (
     InvalidInputError,
     OrderConcurrencyError,
@@ -46,6 +45,7 @@ from planet_provider.ordering.outcome import (
     with_missing_items,
 )
 from planet_provider.ordering.place import PATIENCE_SECONDS, PlacedOrder, place_order
+from planet_provider.ordering.wait import until_reached
 from planet_provider.triggers.base import PlanetTrigger, deferral_timeout, is_deferrable
 from planet_provider.triggers.capacity import PlanetOrderCapacityTrigger
 from planet_provider.triggers.events import last_seen, read_event
@@ -367,19 +367,14 @@ class PlanetCreateOrderOperator(PlanetOperator):
     def _wait(self, session: PlanetSession, order_id: str, deadline: float) -> dict[str, Any]:
         said = ""
 
-        def look() -> dict[str, Any]:
+        def tell(order: dict[str, Any]) -> None:
             nonlocal said
-            order = summary(session.send(orders.get(order_id)))
             said = f"Order {order_id} is {order['state']}: {order['last_message'].rstrip('.')}."
             self.log.info("%s", said)
-            return order
 
         left = max(_LEAST_SECONDS, deadline - time.time())
-        ended = poll(
-            look,
-            lambda order: is_reached(order_state(order["state"]), None),
-            poll_interval=self.poke_interval,
-            timeout=left,
+        ended = until_reached(
+            session, order_id, None, callback=tell, poll_interval=self.poke_interval, timeout=left
         )
         if ended is None:
             raise self._timed_out(order_id, f"{said} {order_page(order_id)}".lstrip())

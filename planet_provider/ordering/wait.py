@@ -51,18 +51,15 @@ def wait_for_order(
     )
     last_state: str | None = None
 
-    def look() -> dict[str, Any]:
+    def told(seen: dict[str, Any]) -> None:
         nonlocal last_state
-        seen = summary(session.send(orders.get(wanted)))
         last_state = seen["state"]
         if callback is not None:
             callback(seen)
-        return seen
 
-    def is_over(seen: dict[str, Any]) -> bool:
-        return is_reached(order_state(seen["state"]), awaited)
-
-    found = poll(look, is_over, poll_interval=poll_interval, timeout=timeout)
+    found = until_reached(
+        session, wanted, awaited, callback=told, poll_interval=poll_interval, timeout=timeout
+    )
     if found is None:
         raise OrderTimeoutError(
             f"Order {wanted} was not {awaited or 'over'} within timeout={timeout:g} s; it was last seen as "
@@ -73,3 +70,35 @@ def wait_for_order(
         )
     check_outcome(found, awaited=awaited, allow_partial=allow_partial)
     return found
+
+
+def until_reached(
+    session: PlanetSession,
+    order_id: str,
+    awaited: OrderState | None,
+    *,
+    callback: Callback,
+    poll_interval: float,
+    timeout: float | None,
+) -> dict[str, Any] | None:
+    """Look at an order until it is in a state, or can't get there any more.
+
+    :param session: Session of the account that placed the order.
+    :param order_id: Planet order UUID.
+    :param awaited: The state; ``None`` for any final one.
+    :param callback: Called with the order's summary after each look.
+    :param poll_interval: Seconds between two looks; > 0.
+    :param timeout: Seconds to wait in all; ``None`` for as long as it takes.
+    :return: The order's summary; ``None`` where the time is over before.
+    :raises UnknownStateError: Its state is not documented.
+    """
+
+    def look() -> dict[str, Any]:
+        seen = summary(session.send(orders.get(order_id)))
+        callback(seen)
+        return seen
+
+    def is_over(seen: dict[str, Any]) -> bool:
+        return is_reached(order_state(seen["state"]), awaited)
+
+    return poll(look, is_over, poll_interval=poll_interval, timeout=timeout)

@@ -50,6 +50,14 @@ class RunFailedError(RuntimeError):
     """A DAG run failed, or didn't end in time."""
 
 
+_again = retry(
+    retry=retry_if_exception_message(match=f"(?s).*{LOCKED}"),
+    stop=stop_after_attempt(COMMAND_ATTEMPTS),
+    wait=wait_random(0.5, 2),
+    reraise=True,
+)
+
+
 def _nothing() -> None:
     return None
 
@@ -166,12 +174,7 @@ class LocalAirflow:
             return self.environment
         return {**self.environment, **as_environment({"api": {"port": self._execution_port}})}
 
-    @retry(
-        retry=retry_if_exception_message(match=f"(?s).*{LOCKED}"),
-        stop=stop_after_attempt(COMMAND_ATTEMPTS),
-        wait=wait_random(0.5, 2),
-        reraise=True,
-    )
+    @_again
     def command(self, *arguments: str) -> str:
         """Run an ``airflow`` command to its end; again where another process was writing to the database.
 
@@ -179,6 +182,29 @@ class LocalAirflow:
         :return: What it printed.
         :raises ComponentError: It failed; the message holds what it printed.
         """
+        return self._run(*arguments)
+
+    @_again
+    def create_backfill(self, dag_id: str, *options: str) -> str:
+        """Run ``airflow backfill create``; again where another process was writing to the database.
+
+        What is refused midway leaves a backfill without runs, beside which Airflow takes no other one of the
+        DAG: it is cancelled before.
+
+        :param dag_id: The DAG.
+        :param options: What follows it on the command line.
+        :return: What it printed.
+        :raises ComponentError: It failed; the message holds what it printed.
+        """
+        for (backfill_id,) in self.metadata.query(
+            "SELECT id FROM backfill WHERE dag_id = ? AND completed_at IS NULL AND id NOT IN "
+            "(SELECT backfill_id FROM backfill_dag_run)",
+            dag_id,
+        ):
+            self.request("PUT", f"/backfills/{backfill_id}/cancel")
+        return self._run("backfill", "create", "--dag-id", dag_id, *options)
+
+    def _run(self, *arguments: str) -> str:
         result = subprocess.run(
             [*_airflow(), *arguments],
             env=self.environment,

@@ -61,7 +61,7 @@ class Month:
     def create(self, *options: str) -> None:
         span = ["--from-date", self.days[0].isoformat(), "--to-date", self.days[-1].isoformat()]
         active = ["--max-active-runs", str(ACTIVE)]
-        self.airflow.command("backfill", "create", "--dag-id", DAG_ID, *span, *active, *options)
+        self.airflow.create_backfill(DAG_ID, *span, *active, *options)
 
     def wait(self, condition: Callable[[], bool], what: str) -> None:
         def reached() -> bool:

@@ -68,7 +68,7 @@ def run_all(airflow: LocalAirflow) -> tuple[date, tuple[date, ...], dict[str, tu
         runs[dag_id] = (airflow.trigger(dag_id, run_id=f"test-{dag_id}", interval=interval),)
     days = tuple((start - timedelta(days=back)).date() for back in (4, 3))
     span = ["--from-date", days[0].isoformat(), "--to-date", days[-1].isoformat()]
-    airflow.command("backfill", "create", "--dag-id", BACKFILL, *span, "--max-active-runs", "2")
+    airflow.create_backfill(BACKFILL, *span, "--max-active-runs", "2")
     rows = airflow.metadata.query(
         "SELECT run_id FROM dag_run WHERE dag_id = ? AND run_type = 'backfill' ORDER BY logical_date",
         BACKFILL,

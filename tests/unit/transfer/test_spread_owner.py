@@ -123,52 +123,49 @@ class LateServer(Server):
         self.over.set()
 
 
-class TardyServer(Server):
-    """Sends nothing of the first part until the owner, which is past it by then, asks for another one."""
+class PausingServer(Server):
+    """Sends the owner no more than some bytes until it is told to go on."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked, self.met = threading.Event(), threading.Event()
+        self.go_on = threading.Event()
 
     def whole(self, number: int, content: bytes) -> Body:
         def before(start: int) -> None:
             if start >= 40_000:
-                assert self.asked.wait(PATIENT)
+                assert self.go_on.wait(PATIENT)
 
         return Body(content, before)
+
+
+class TardyServer(PausingServer):
+    """Sends nothing of the first part until the owner, which is past it by then, asks for another one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.met = threading.Event()
 
     def part(self, number: int, content: bytes) -> Body:
         if number > 1:
             self.met.set()
 
         def before(start: int) -> None:
-            self.asked.set()
+            self.go_on.set()
             assert self.met.wait(PATIENT)
 
         return Body(content, before)
 
 
-class NarrowServer(Server):
+class NarrowServer(PausingServer):
     """Lets a client have two connections, and refuses the third until the end of the first."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.refused = threading.Event()
-
-    def whole(self, number: int, content: bytes) -> Body:
-        def before(start: int) -> None:
-            if start >= 40_000:
-                assert self.refused.wait(PATIENT)
-
-        return Body(content, before)
+    refuses: tuple[int, ...] = ()
 
     def part(self, number: int, content: bytes) -> Body:
         if number in self.refuses:
-            self.refused.set()
+            self.go_on.set()
             raise ServerError("too many connections", status=503, request="GET /file")
         return Body(content)
-
-    refuses: tuple[int, ...] = ()
 
 
 def bring(server: Any, staging: Staging, threads: int) -> Watch:

@@ -93,8 +93,13 @@ def test_proxies_read_in_large_pieces_too(monkeypatch: pytest.MonkeyPatch) -> No
         assert isinstance(proxied._pool._network_backend, network.Backend)  # type: ignore[attr-defined]
 
 
-def test_a_body_arrives_byte_for_byte() -> None:
-    with serving(whole_body) as port, client() as http:
+def test_bodies_arrive_byte_for_byte_over_one_connection() -> None:
+    def answer(peer: socket.socket) -> None:
+        whole_body(peer)
+        peer.recv(65536)
+        whole_body(peer)
+
+    with serving(answer) as port, client() as http:
         for _ in range(2):
             assert http.get(f"http://127.0.0.1:{port}/").content == BODY
 

@@ -1,4 +1,7 @@
-"""Waiting for an order in a script or a notebook. In a DAG ``PlanetOrderSensor`` waits, without a worker slot."""
+"""Waiting for an order where that takes a thread: in a script or a notebook, and on a worker.
+
+In a DAG ``PlanetOrderSensor`` waits, and a deferrable operator, without a worker slot.
+"""
 
 from __future__ import annotations
 

@@ -199,25 +199,27 @@ def staged(kind: str, store: LocalStore) -> Iterator[Any]:
         staging.publish()
 
 
+def brought(server: Server, kind: str, folder: Path, threads: int) -> tuple[bytes, int]:
+    """Return what came out, and the bytes that were counted."""
+    with staged(kind, LocalStore(folder)) as staging:
+        watch = bring(server, staging, threads)
+    content = (folder / "a.tif").read_bytes() if kind == "file" else bytes(staging.content)
+    return content, watch.progress().bytes_done
+
+
 @pytest.mark.parametrize("kind", ["file", "memory"])
 def test_a_part_answered_after_the_owner_went_on_alone_is_not_taken(tmp_path: Path, kind: str) -> None:
     """Nobody would hash its bytes: they would be in the file although its digest was right."""
     server = LateServer()
-    with staged(kind, LocalStore(tmp_path)) as staging:
-        watch = bring(server, staging, threads=2)
-    content = (tmp_path / "a.tif").read_bytes() if kind == "file" else bytes(staging.content)
-    assert content == CONTENT
-    assert (server.wholes, watch.progress().bytes_done) == (2, SIZE)
+    assert brought(server, kind, tmp_path, threads=2) == (CONTENT, SIZE)
+    assert server.wholes == 2
 
 
 @pytest.mark.parametrize("kind", ["file", "memory"])
 def test_an_owner_may_meet_a_part_of_which_nothing_is_there(tmp_path: Path, kind: str) -> None:
     server = TardyServer()
-    with staged(kind, LocalStore(tmp_path)) as staging:
-        watch = bring(server, staging, threads=2)
-    content = (tmp_path / "a.tif").read_bytes() if kind == "file" else bytes(staging.content)
-    assert content == CONTENT
-    assert (server.wholes, watch.progress().bytes_done) == (1, SIZE)
+    assert brought(server, kind, tmp_path, threads=2) == (CONTENT, SIZE)
+    assert server.wholes == 1
 
 
 @pytest.mark.parametrize("refuses", [(1,), (2,)])
@@ -226,7 +228,5 @@ def test_a_helper_that_gets_no_connection_leaves_its_part_to_others(
 ) -> None:
     monkeypatch.setattr(NarrowServer, "refuses", refuses)
     server = NarrowServer()
-    with staged("file", LocalStore(tmp_path)) as staging:
-        watch = bring(server, staging, threads=3)
-    assert (tmp_path / "a.tif").read_bytes() == CONTENT
-    assert (server.wholes, watch.progress().bytes_done) == (1, SIZE)
+    assert brought(server, "file", tmp_path, threads=3) == (CONTENT, SIZE)
+    assert server.wholes == 1

@@ -10,8 +10,10 @@ PYTHON ?= python3
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .tools/bin/uv)
 BIN := .venv/bin
 CLIENT_COVERAGE := 95
+# Tests with a real Airflow run one after another, in one of the workers.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup
 
-.PHONY: help install install-demo demo demo-ui test test-fast test-integration test-soak test-cluster servers test-browser screenshots chromium lint docs check matrix matrix-corners matrix-lock format clean
+.PHONY: help install install-demo demo demo-ui test test-ci test-all mutation servers screenshots chromium lint docs check matrix matrix-corners matrix-lock format clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,21 +35,19 @@ demo: install-demo ## Order, wait for, download and verify a day of imagery in a
 demo-ui: install-demo ## The same, and leave Airflow open in the browser until Ctrl-C
 	$(BIN)/python -m demo.run --keep-open
 
-test: test-fast test-integration ## Run all tests that need no server but their own
+test: install ## Run the tests that prove the product on this machine, with one DAG run in a real Airflow
+	$(PYTEST) -m "not ci and not slow and not soak and not cluster and not browser"
 
-test-fast: install ## Run the tests without a real Airflow, with the client's coverage
-	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not integration and not cluster and not soak and not browser" --cov --cov-report=
+test-ci: install servers chromium ## Run what CI adds: a cluster, a browser, processes, a short soak
+	$(PYTEST) -m ci
+
+test-all: install servers chromium ## Run every test, with many more examples, and measure the client's coverage
+	$(PYTEST) --hypothesis-profile thorough --cov --cov-report=
 	$(BIN)/python -m coverage report --include='planet_provider/client/*' --fail-under=$(CLIENT_COVERAGE)
 
-test-integration: install ## Run the tests with a real Airflow
-	$(BIN)/python -m pytest -m "integration and not soak"
-
-test-soak: install ## Run the tests that take minutes: every way to lose an answer, many processes, restarts
-	$(BIN)/python -m pytest -n 4 --dist worksteal -m "soak and not integration"
-	$(BIN)/python -m pytest -m "soak and integration"
-
-test-cluster: install servers ## Run the tests with Redis, PostgreSQL, Celery and S3, and many tasks in a real Airflow
-	$(BIN)/python -m pytest -m cluster
+mutation: install ## Change the code in 400 small ways, and count how many the tests notice
+	$(UV) sync --locked --python $(PYTHON) --inexact --group mutation --quiet
+	$(BIN)/python tests/mutation/run.py
 
 servers: # By the system's package manager, where this user may
 	@missing=""; \
@@ -65,10 +65,7 @@ servers: # By the system's package manager, where this user may
 	else echo "Missing: $$missing. Install it with the system's package manager, then run this again;" \
 		"for example: sudo apt-get install $$(named apt)" >&2; exit 1; fi
 
-test-browser: install chromium ## Look at Airflow's pages in a headless Chromium
-	$(BIN)/python -m pytest -m browser
-
-screenshots: install chromium ## The same, and take the docs' pictures anew
+screenshots: install chromium ## Take the pictures in the docs again
 	SCREENSHOTS=docs/images $(BIN)/python -m pytest -m browser
 
 chromium: # By the system's package manager, where this user may
@@ -93,7 +90,7 @@ lint: install ## Check format, style and types
 docs: install ## Build the documentation into site/, with its links checked
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-check: lint docs test ## Everything that must be green
+check: lint docs test ## Run what must be green before each commit
 
 # MATRIX_ALLOW_MISSING=1 lets a Python that this machine doesn't have, and uv can't get, pass.
 matrix: $(filter .tools/%,$(UV)) ## Run the tests with the lowest and newest Airflow on the lowest and newest Python
@@ -102,13 +99,13 @@ matrix: $(filter .tools/%,$(UV)) ## Run the tests with the lowest and newest Air
 matrix-corners: $(filter .tools/%,$(UV)) ## The same with both lowest and with both newest
 	$(PYTHON) -m matrix.run --uv $(UV) lowest newest
 
-matrix-lock: $(filter .tools/%,$(UV)) ## Resolve anew what the lowest Airflow is tested with
+matrix-lock: $(filter .tools/%,$(UV)) ## Resolve the versions that the lowest Airflow is tested with
 	$(PYTHON) -m matrix.lock --uv $(UV)
 
-format: install ## Format, and mend what can be mended
+format: install ## Format the code, and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean: ## Remove all that these targets made
-	rm -rf .venv .tools .demo .matrix site .coverage* htmlcov dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## Remove everything that these targets made
+	rm -rf .venv .tools .demo .matrix .mutation site .coverage* htmlcov dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -28,7 +28,7 @@ ALLOW_MISSING = "MATRIX_ALLOW_MISSING"
 TESTS = (
     (
         *("tests/unit", "tests/sandbox/test_service_run.py", "-n", "4", "--dist", "worksteal"),
-        *("-m", "not integration and not cluster and not soak"),
+        *("-m", "not ci and not slow and not soak and not cluster and not browser"),
     ),
     (
         "tests/integration/test_real_airflow.py",

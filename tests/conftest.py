@@ -15,9 +15,12 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from planet_provider.sandbox import SandboxConfig
 
-# A busy machine may stop any thread for seconds: how long an example took says nothing of the code.
-settings.register_profile("planet", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("planet")
+# A busy machine may stop any thread for seconds: how long an example took says nothing about the code.
+settings.register_profile(
+    "quick", deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("thorough", settings.get_profile("quick"), max_examples=500)
+settings.load_profile("quick")  # `make test-all` asks for the other one
 
 # Airflow reads these once, when it is imported, which is before any fixture runs.
 _HOME = tempfile.mkdtemp(prefix="planet-airflow-")
@@ -46,7 +49,8 @@ def planet_sandbox_config() -> SandboxConfig:
 @pytest.fixture(autouse=True)
 def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give each test an empty home, without the developer's own Planet key."""
-    home = tmp_path_factory.mktemp("home")
+    # Not mktemp(), which lists all folders that there are already.
+    home = Path(tempfile.mkdtemp(prefix="home-", dir=tmp_path_factory.getbasetemp()))
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv("PL_API_KEY", raising=False)
     return home

@@ -124,7 +124,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 def _program(*names: str) -> str:
     found = next((path for name in names if (path := shutil.which(name))), None)
-    assert found, f"{names[0]} is missing: `make test-browser` installs it where it may"
+    assert found, f"{names[0]} is missing: `make chromium` installs it if it may"
     return found
 
 

@@ -171,7 +171,7 @@ COURSES = (
 MOVED = (airflow_retry, killed_before_the_answer, killed_before_the_xcom, cleared_while_deferred)
 CELLS = [(course, MACHINE, lag) for course in COURSES for lag in LAGS]
 CELLS += [(course, knows, LAGS[-1]) for course in MOVED for knows in (STORE, NOTHING)]
-#: What every run of the tests shows; the other cells take minutes, and are for `make test-soak`.
+#: What every run of the tests shows; the other cells take minutes, and are for `make test-all`.
 QUICK = {(first_try, MACHINE), (killed_before_the_answer, STORE)}
 
 

@@ -86,6 +86,7 @@ def covered(image: DatasetReader, pixels: Any) -> float:
     return float((pixels[0] > 0).sum() * image.res[0] * image.res[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("item", [WEST, EAST], ids=["west", "east"])
 @pytest.mark.parametrize("resolution", [None, 0.0001, 0.002])
 def test_reprojected_to_degrees(images: Any, item: Item, resolution: float | None) -> None:

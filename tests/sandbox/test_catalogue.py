@@ -66,6 +66,7 @@ def test_san_francisco_is_covered_every_day(hour: int) -> None:
         assert any(item.shape.contains(SAN_FRANCISCO) for item in days[day]), day
 
 
+@pytest.mark.ci
 def test_two_processes_agree() -> None:
     digests = {
         subprocess.run(

@@ -179,6 +179,7 @@ def test_cli_reports_errors_of_the_api(cli: Cli) -> None:
     assert cli.data("search", "NoSuchScene").exit_code == 2
 
 
+@pytest.mark.ci
 def test_cli_in_processes_of_their_own(cli: Cli, scenes: list[Feature]) -> None:
     """As a shell runs it. Search commands would fetch the bundle list from Planet, so a saved search runs."""
     (created,) = json_lines(

@@ -154,6 +154,7 @@ def test_cli_reports_errors_of_the_api(cli: Cli, orderable: list[Feature]) -> No
     assert "Unable to accept order" in cli.orders("create", json.dumps(request)).output
 
 
+@pytest.mark.ci
 def test_cli_in_processes_of_their_own(cli: Cli, orderable: list[Feature], tmp_path: Path) -> None:
     """As a shell runs it: create, wait with the status bar, download with progress, list."""
     base = ("orders", "--base-url", f"{cli.sandbox.url}/compute/ops")

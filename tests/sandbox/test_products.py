@@ -105,6 +105,7 @@ def test_a_plain_order_has_planets_names_and_annotations() -> None:
     assert metadata["geometry"] == ONE.geometry
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("item_type", "bundle"),
     [(item_type, name) for name, bundle in bundles.BUNDLES.items() for item_type in bundle.assets],
@@ -269,6 +270,7 @@ def test_a_resolution_too_fine_is_coarsened_to_fit(read: Read) -> None:
     assert image.res[0] / 0.5 == pytest.approx(round(image.res[0] / 0.5))
 
 
+@pytest.mark.slow
 def test_cloud_optimized_files_are_so(read: Read) -> None:
     files = deliver(ONE, tools=[order_request.file_format_tool("COG")], pixels=1200)
     image, pixels = read(files[f"PSScene/{ONE.id}_3B_AnalyticMS_SR_8b_file_format.tif"].content)

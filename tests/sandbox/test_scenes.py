@@ -151,6 +151,7 @@ def test_clouds_are_bright_and_vegetation_shows_in_the_near_infrared(read: Read)
     assert -0.6 < ndvi.min() < ndvi.max() < 0.95
 
 
+@pytest.mark.slow
 def test_the_world_has_water_soil_and_vegetation() -> None:
     shares = np.zeros(3)
     for item in [item for item in CATALOGUE if item.item_type == "Landsat8L1G"][:12]:
@@ -218,6 +219,7 @@ def test_a_smaller_area_gets_finer_pixels_of_the_same_ground() -> None:
     assert (east - west) < 0.03
 
 
+@pytest.mark.slow
 def test_edge_grows_with_pixels(read: Read) -> None:
     edges = [
         max(read(scenes.render(SCENE, "ortho_visual", pixels=pixels).content)[0].shape)
@@ -282,6 +284,7 @@ def test_reflectance_coefficients_of_the_metadata_turn_radiance_into_reflectance
     assert len(coefficients) == 4
 
 
+@pytest.mark.ci
 def test_another_process_renders_the_same_bytes() -> None:
     script = DIGEST.format(item_id=SCENE.id)
     there = subprocess.run(

@@ -37,6 +37,8 @@ TOOLS: dict[str, Callable[[list[Feature]], dict[str, Any]]] = {
     "bandmath": lambda _: order_request.band_math_tool("b1", b2="b2*2", pixel_type="32R"),
 }
 
+SLOW_TOOLS = {"composite", "composite by strip", "reproject", "tile"}
+
 CLOUDS: dict[str, dict[str, Any]] = {
     "amazon_s3": order_request.amazon_s3("AKIAEXAMPLE", "hush-secret", "bucket", "us-east-2", "folder/"),
     "azure_blob_storage": order_request.azure_blob_storage(
@@ -53,7 +55,11 @@ CLOUDS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", TOOLS)
+@pytest.mark.parametrize(
+    "name",
+    # Rendering these takes seconds.
+    [pytest.param(name, marks=pytest.mark.ci if name in SLOW_TOOLS else ()) for name in TOOLS],
+)
 async def test_tools(clients: Clients, orderable: list[Feature], name: str) -> None:
     tool = TOOLS[name](orderable)
     # An area that misses an item fails the order, so one item is clipped.

@@ -34,7 +34,7 @@ class TestThread:
         descriptors = len(os.listdir("/proc/self/fd"))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            with run(speed=60.0) as sandbox:
+            with run(speed=60.0, items=400) as sandbox:
                 urls = sandbox.url, sandbox.storage_url
                 directory = Path(sandbox._state.objects._directory.name)
                 assert httpx.get(f"{sandbox.url}/sandbox/v1/health").status_code == 200
@@ -47,6 +47,7 @@ class TestThread:
             with pytest.raises(httpx.ConnectError):
                 httpx.get(url)
 
+    @pytest.mark.slow
     def test_starts_and_stops_quickly(self) -> None:
         # Of its own work, since a busy machine may let it wait.
         started = time.process_time()
@@ -58,7 +59,7 @@ class TestThread:
 
     def test_stops_while_answers_are_under_way(self, connect: Connect) -> None:
         failures: list[Exception] = []
-        with run(scene_pixels=64, rate_limits=False) as sandbox:
+        with run(scene_pixels=64, items=400, rate_limits=False) as sandbox:
             url = connect(sandbox).signed_url()
             sandbox.faults.add(Fault(kind="stall", after_bytes=10, seconds=600))
 
@@ -79,38 +80,38 @@ class TestThread:
         assert failures
 
     def test_several_at_once(self) -> None:
-        with run() as one, run(speed=60.0) as two:
+        with run(items=400) as one, run(items=400, speed=60.0) as two:
             assert len({one.url, one.storage_url, two.url, two.storage_url}) == 4
             assert (one.clock.speed, two.clock.speed) == (1.0, 60.0)
 
     def test_config_and_overrides(self) -> None:
-        with run(SandboxConfig(speed=5.0, items=500), items=600) as sandbox:
-            assert (sandbox.config.speed, sandbox.config.items) == (5.0, 600)
-            assert len(sandbox.catalogue) == 600
+        with run(SandboxConfig(speed=5.0, items=400), items=401) as sandbox:
+            assert (sandbox.config.speed, sandbox.config.items) == (5.0, 401)
+            assert len(sandbox.catalogue) == 401
 
     def test_a_port_in_use(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             threads = set(threading.enumerate())
-            with pytest.raises(OSError, match="in use"), run(port=port):
+            with pytest.raises(OSError, match="in use"), run(port=port, items=400):
                 pass
-            with pytest.raises(OSError, match="in use"), run(storage_port=port):
+            with pytest.raises(OSError, match="in use"), run(storage_port=port, items=400):
                 pass
             assert set(threading.enumerate()) == threads
 
     def test_an_error_of_the_caller_is_passed_on(self) -> None:
-        with pytest.raises(KeyError, match="mine"), run():
+        with pytest.raises(KeyError, match="mine"), run(items=400):
             raise KeyError("mine")
 
     def test_links_name_the_public_host(self) -> None:
-        with run(host="0.0.0.0") as sandbox:
+        with run(host="0.0.0.0", items=400) as sandbox:
             assert sandbox.url.startswith("http://127.0.0.1:")
-        with run(public_host="localhost") as sandbox:
+        with run(public_host="localhost", items=400) as sandbox:
             assert sandbox.url.startswith("http://localhost:")
             assert httpx.get(f"{sandbox.url}/sandbox/v1/health").status_code == 200
 
     def test_what_is_fixed_at_the_start(self) -> None:
-        with run(items=500) as sandbox, pytest.raises(ValueError, match="items, port"):
+        with run(items=400) as sandbox, pytest.raises(ValueError, match="items, port"):
             sandbox.reset(port=1, items=7)
 
 
@@ -164,6 +165,7 @@ def process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 class TestCommandLine:
+    @pytest.mark.ci
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_start_and_stop(self, number: signal.Signals) -> None:
         fault = json.dumps({"kind": "status", "path": "/orders/v2", "status": 418})
@@ -218,6 +220,7 @@ class TestCommandLine:
 
 
 class TestPlugin:
+    @pytest.mark.ci
     def test_each_test_starts_clean(self, pytester: pytest.Pytester) -> None:
         pytester.makepyfile(
             """
@@ -264,6 +267,7 @@ class TestPlugin:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "[]"
 
+    @pytest.mark.ci
     def test_without_the_extra(self, pytester: pytest.Pytester) -> None:
         pytester.makeconftest(
             """

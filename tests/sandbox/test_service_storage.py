@@ -135,6 +135,7 @@ def test_authorization_that_arrives_is_recorded(api: Api, url: str) -> None:
     assert "SECRET-OF-A-USER" not in repr(with_key)
 
 
+@pytest.mark.slow
 def test_large_body_arrives_whole(api: Api) -> None:
     api.sandbox.reset(rate_limits=False, scene_pixels=1024)
     answer = httpx.get(api.signed_url())

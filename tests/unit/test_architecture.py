@@ -175,6 +175,7 @@ def dag_modules() -> list[str]:
     ]
 
 
+@pytest.mark.ci
 def test_parsing_a_dag_loads_nothing_heavy_and_opens_no_socket(tmp_path: Path) -> None:
     names = dag_modules()
     assert f"{OURS}.operators.orders" in names

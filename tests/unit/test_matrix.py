@@ -43,10 +43,10 @@ def direct() -> list[Requirement]:
 
 
 @pytest.mark.parametrize("corner", LOCKED, ids=lambda corner: corner.name)
-@pytest.mark.parametrize("requirement", direct(), ids=str)
-def test_pins_agree_with_the_project(corner: Corner, requirement: Requirement) -> None:
-    pinned = pins(corner)[canonicalize_name(requirement.name)]
-    assert pinned in requirement.specifier, "make matrix-lock"
+def test_pins_agree_with_the_project(corner: Corner) -> None:
+    pinned = pins(corner)
+    wrong = [each for each in direct() if pinned[canonicalize_name(each.name)] not in each.specifier]
+    assert wrong == [], "make matrix-lock"
 
 
 def test_the_lowest_corner_has_the_lowest_versions() -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.ci
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:

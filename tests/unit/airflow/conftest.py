@@ -18,6 +18,8 @@ from planet_provider.client.shared_token import forget_tokens
 from planet_provider.sandbox import Sandbox
 from planet_provider.sandbox.bundles import choose
 
+S3_SECRET = {"aws_access_key_id": "AKIATESTTESTTEST", "aws_secret_access_key": "secret-of-the-store"}
+
 
 class FakeSupervisor:
     """What tasks and triggers ask for connections that the environment doesn't hold: it knows none."""
@@ -106,28 +108,36 @@ def moto_url() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture
-def s3(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A boto3 client with an empty bucket ``bucket``, which the Airflow connection ``store`` leads to."""
+@pytest.fixture(scope="session")
+def s3_client(moto_url: str) -> Any:
+    """A boto3 client for moto; making one takes a quarter of a second."""
     import boto3
+
+    return boto3.client("s3", endpoint_url=moto_url, region_name="us-east-1", **S3_SECRET)
+
+
+@pytest.fixture
+def s3(moto_url: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A boto3 client with an empty bucket ``bucket``, which the Airflow connection ``store`` leads to."""
     import fsspec
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
     from airflow.sdk.io import store as object_stores
 
+    # Inspects the whole stack, which is deep under pytest: half of what a connection costs.
+    monkeypatch.setattr(AwsGenericHook, "_generate_user_agent_extra_field", lambda self, existing: existing)
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    secret = {"aws_access_key_id": "AKIATESTTESTTEST", "aws_secret_access_key": "secret-of-the-store"}
     connection = {
         "conn_type": "aws",
-        "login": secret["aws_access_key_id"],
-        "password": secret["aws_secret_access_key"],
+        "login": S3_SECRET["aws_access_key_id"],
+        "password": S3_SECRET["aws_secret_access_key"],
         "extra": {"endpoint_url": moto_url, "region_name": "us-east-1"},
     }
     monkeypatch.setenv("AIRFLOW_CONN_STORE", json.dumps(connection))
     monkeypatch.setattr(object_stores, "_STORE_CACHE", {})
     fsspec.get_filesystem_class("s3").clear_instance_cache()
-    client = boto3.client("s3", endpoint_url=moto_url, region_name="us-east-1", **secret)
-    client.create_bucket(Bucket="bucket")
-    yield client
-    for entry in client.list_objects_v2(Bucket="bucket").get("Contents", []):
-        client.delete_object(Bucket="bucket", Key=entry["Key"])
-    client.delete_bucket(Bucket="bucket")
+    s3_client.create_bucket(Bucket="bucket")
+    yield s3_client
+    for entry in s3_client.list_objects_v2(Bucket="bucket").get("Contents", []):
+        s3_client.delete_object(Bucket="bucket", Key=entry["Key"])
+    s3_client.delete_bucket(Bucket="bucket")

@@ -54,7 +54,15 @@ def test_a_connection_leads_to_its_bucket(s3: Any, as_text: bool, scheme: str) -
     assert "secret" not in repr(store.client)
 
 
-@pytest.mark.parametrize("folder", ["field #3", "q?x=1", "50%", "pct%20a", "semi;p", "a+b c", "é", "#", "?"])
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "field #3",
+        "pct%20a",
+        "?",
+        *(pytest.param(each, marks=pytest.mark.ci) for each in ("q?x=1", "50%", "semi;p", "a+b c", "é", "#")),
+    ],
+)
 def test_a_key_is_what_the_destination_says(s3: Any, folder: str) -> None:
     store = store_at(f"s3://store@bucket/{folder}/in", "destination")
     assert isinstance(store, BucketStore)

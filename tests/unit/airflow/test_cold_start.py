@@ -77,6 +77,7 @@ print(json.dumps({{"event": event, "turn": turn, "loaded": loaded, "opened": ope
 """
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("store", ["file", "redis"])
 @pytest.mark.parametrize("kind", ["order", "asset"])
 def test_the_first_wait_leaves_the_loop_free(

@@ -110,7 +110,7 @@ def test_md5(runner: Runner, order_id: str, tmp_path: Path) -> None:
     assert runner.run(validate(result["directory"], checksum="MD5"))["checksum"] == "md5"
 
 
-@pytest.mark.parametrize("as_text", [True, False])
+@pytest.mark.parametrize("as_text", [True, pytest.param(False, marks=pytest.mark.ci)])
 def test_an_order_to_s3(runner: Runner, ti: FakeTaskInstance, order_id: str, s3: Any, as_text: bool) -> None:
     destination: Any = "s3://store@bucket/orders"
     result = runner.run(download(order_id, destination if as_text else ObjectStoragePath(destination)), ti)

@@ -137,6 +137,7 @@ def no_garbage_of_airflow() -> Iterator[None]:
     gc.unfreeze()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_garbage_of_airflow")
 async def test_large_orders_leave_the_loop_free(large_orders: list[str]) -> None:
     async def longest_turn() -> float:

@@ -113,6 +113,7 @@ print(json.dumps({"fields": sorted(planet.extra_fields), "imported": imported}))
 """
 
 
+@pytest.mark.ci
 @READS_FORMS
 def test_the_api_server_shows_the_form_without_importing_the_hook() -> None:
     made = subprocess.run(

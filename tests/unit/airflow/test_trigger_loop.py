@@ -19,6 +19,8 @@ from airflow_support import CONNECTION, FAST, first_event, revived
 from planet_provider.triggers import assets, capacity, orders
 from planet_provider.triggers.base import PlanetTrigger
 
+pytestmark = pytest.mark.slow
+
 #: Waits at the same time, and the longest time in seconds that the event loop may be at work in one turn.
 TRIGGERS = 1000
 LONGEST_TURN = 0.05

@@ -26,7 +26,7 @@ from planet_provider.sandbox import Fault, Sandbox
 from planet_provider.transfer.store import Store, read, write
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.ci)])
 def destination(request: pytest.FixtureRequest, tmp_path: Path, s3: Any) -> str:
     return str(tmp_path) if request.param == "local" else "s3://store@bucket/orders"
 

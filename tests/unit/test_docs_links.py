@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from types import ModuleType
 
 import pytest
@@ -66,6 +67,24 @@ def test_a_broken_link_is_told() -> None:
         "`[e](gone)`\n```\n[f](gone)\n```\n"
     )
     assert broken_links(REPOSITORY / "README.md", text) == ["nowhere.md", "#there"]
+
+
+def test_the_table_of_the_sdks_guide_names_what_is_there() -> None:
+    guide = REPOSITORY / "docs" / "guide-coverage.md"
+    rows = [
+        line.split("|") for line in guide.read_text(encoding="utf-8").splitlines() if line.startswith("| ")
+    ]
+    assert len(rows) > 50
+    for _, _, here, read, _ in rows[1:]:
+        names = re.findall(r"`([^`]+)`", here)
+        for name in names:
+            assert resolve_name(f"planet_provider.{name}"), name
+        [page] = re.findall(r"\]\((.+)\)", read)
+        text = (guide.parent / page).read_text(encoding="utf-8")
+        assert any(re.search(rf"\b{re.escape(name.rpartition('.')[2])}\b", text) for name in names), (
+            names,
+            page,
+        )
 
 
 def test_the_reference_names_every_public_class() -> None:

@@ -1,9 +1,9 @@
 """``make mutation``: change the code in small ways, one at a time, and count how many the tests notice.
 
 1. The tests run once with coverage by test, to learn which tests run which line, and how long they take.
-2. For each mutant of the sample, the tests that run its line run until one fails: first those of the test file that
-   is named like the module, then the quickest, for at most ``--budget`` seconds of the time that they took before.
-   Each attempt is a fork of a process that has imported Airflow, in a copy of the repository.
+2. For each mutant of the sample, the tests that run its line run until one fails: first those of the test file
+   that is named like the module, then the quickest, for at most ``--budget`` seconds of the time that they took
+   before. Each attempt is a fork of a process that has imported Airflow, in a copy of the repository.
 
 A line that runs only at import, such as a constant, is tried with all tests that run its file.
 """
@@ -57,17 +57,22 @@ class CoveredLines:
             for file in data.measured_files()
         }
 
-    def tests_for(self, mutant: Mutant, budget: float) -> list[str]:
+    def tests_for(self, mutant: Mutant, budget: float, noticed_by: str | None) -> list[str]:
         """Return the tests to run, in order.
 
         :param budget: Seconds that they may have taken together before.
+        :param noticed_by: A test that noticed this mutant before, which runs first.
         """
         lines = self._lines.get(mutant.path, {})
         covering = set(lines.get(mutant.line, ())) - {""} or set().union(*lines.values())
         tests = {context.partition("|")[0] for context in covering} & self.durations.keys()
         named = f"test_{Path(mutant.path).stem}.py"
+
+        def order(test: str) -> tuple[bool, bool, float, str]:
+            return test != noticed_by, named not in test, self.durations[test], test
+
         chosen: list[str] = []
-        for test in sorted(tests, key=lambda test: (named not in test, self.durations[test], test)):
+        for test in sorted(tests, key=order):
             budget -= self.durations[test] + 0.01
             if budget < 0:
                 break
@@ -152,19 +157,21 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=420, help="mutants")
     parser.add_argument("--seed", type=int, default=2026, help="of the sample")
     parser.add_argument("--budget", type=float, default=25.0, help="seconds of tests for one mutant")
+    parser.add_argument("--earlier", type=Path, help="results.json of an earlier run, to be quicker")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     repository = options.repository.resolve()
     options.folder.mkdir(parents=True, exist_ok=True)
     covered = CoveredLines(repository, options.folder)
     mutants = sample(repository, options.count, options.seed)
+    noticed_by = _earlier(options.earlier) if options.earlier else {}
     results: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="planet-mutation-") as temporary:
         workers = [Worker(repository, Path(temporary) / str(number)) for number in range(options.workers)]
         idle = list(workers)
 
         def attempt(mutant: Mutant) -> dict[str, Any]:
-            tests = covered.tests_for(mutant, options.budget)
+            tests = covered.tests_for(mutant, options.budget, noticed_by.get(mutant))
             if not tests:
                 return asdict(mutant) | {"outcome": "untested"}
             worker = idle.pop()
@@ -183,6 +190,15 @@ def main() -> int:
     (options.folder / "results.json").write_text(json.dumps(results, indent=1))
     print_table(results)
     return 0
+
+
+def _earlier(results: Path) -> dict[Mutant, str]:
+    fields = Mutant.__dataclass_fields__
+    return {
+        Mutant(**{name: row[name] for name in fields}): row["test"]
+        for row in json.loads(results.read_text())
+        if row.get("test")
+    }
 
 
 def print_table(results: Sequence[Mapping[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""The guides' Python runs, block after block, against the sandbox; their DAGs have tasks."""
+"""Each guide's Python runs from the top of its page, against the sandbox; its DAGs have tasks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
-from airflow_support import AOI, Scenes
+from airflow_support import AOI
 
-from planet_provider.hooks.planet import PlanetHook
 from planet_provider.sandbox import Sandbox
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -29,20 +28,19 @@ def blocks(page: str, title: str | None) -> list[str]:
 
 
 @pytest.fixture
-def run(planet: Sandbox, scenes: Scenes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(planet: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a page's blocks in one namespace; an hour passes between them."""
     (tmp_path / "aoi.geojson").write_text(json.dumps(AOI))
     monkeypatch.setenv("PL_API_KEY", planet.api_key)
 
     def run(page: str, title: str | None = None) -> dict[str, Any]:
-        namespace: dict[str, Any] = {
-            "item_ids": scenes.item_ids,
-            "aoi": AOI,
-            "connect": lambda: PlanetHook().session(),
-        }
+        namespace: dict[str, Any] = {}
         for number, code in enumerate(blocks(page, title), 1):
             planet.clock.advance(3600)
-            exec(compile(code.replace("/data", str(tmp_path)), f"{page}, block {number}", "exec"), namespace)
+            here = code.replace("/data", str(tmp_path))
+            # The only thing that a reader with the sandbox adds.
+            here = here.replace("PlanetConfig(", f"PlanetConfig(base_url={planet.url!r}, ")
+            exec(compile(here, f"{page}, block {number}", "exec"), namespace)
         return namespace
 
     return run

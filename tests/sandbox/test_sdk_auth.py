@@ -18,6 +18,11 @@ from planet_provider.sandbox.auth import REALM, TOKEN_PATH
 pytest_plugins = ("sdk",)
 
 
+def auth_of(context: planet_auth.Auth) -> planet.Auth:
+    """Return the SDK's authentication by a context of its library; no public name takes one."""
+    return planet.Auth._from_plauth(context)
+
+
 async def works(server: Sandbox, auth: planet.Auth) -> None:
     async with planet.Session(auth=auth) as session:
         client = session.client("orders", base_url=f"{server.url}/compute/ops")
@@ -97,17 +102,17 @@ async def test_legacy_login(server: Sandbox, home: Path) -> None:
         token_file=str(home / "token.json"),
     )
     context.login(username="user@sandbox.example", password="sandbox-password", allow_tty_prompt=False)
-    await works(server, planet.Auth._from_plauth(context))
+    await works(server, auth_of(context))
     assert server.requests[-1].headers["authorization"] == f"api-key {server.api_key}"
 
 
 async def test_oauth_client_credentials(server: Sandbox, home: Path) -> None:
     """A service account's token is fetched once, then sent as Bearer."""
     context = service_account(server, "sandbox-client-secret")
-    await works(server, planet.Auth._from_plauth(context))
+    await works(server, auth_of(context))
     assert server.requests[-1].headers["authorization"].startswith("Bearer ")
     before = len(server.requests)
-    await works(server, planet.Auth._from_plauth(context))
+    await works(server, auth_of(context))
     assert [request.path for request in server.requests[before:]] == ["/compute/ops/stats/orders/v2"]
 
 
@@ -125,7 +130,7 @@ async def test_oauth_by_discovery_in_a_realm_with_the_path_of_planets(server: Sa
         save_profile_config=False,
         profile_name="sandbox-realm",
     )
-    await works(server, planet.Auth._from_plauth(context))
+    await works(server, auth_of(context))
     paths = [request.path for request in server.requests[-3:]]
     assert paths == [f"{REALM}/.well-known/openid-configuration", TOKEN_PATH, "/compute/ops/stats/orders/v2"]
     assert server.requests[-1].headers["authorization"].startswith("Bearer ")
@@ -133,12 +138,12 @@ async def test_oauth_by_discovery_in_a_realm_with_the_path_of_planets(server: Sa
 
 async def test_oauth_token_that_was_revoked(server: Sandbox, home: Path) -> None:
     context = service_account(server, "sandbox-client-secret")
-    await works(server, planet.Auth._from_plauth(context))
+    await works(server, auth_of(context))
     server.revoke_tokens()
     with pytest.raises(exceptions.InvalidAPIKey):
-        await works(server, planet.Auth._from_plauth(context))
+        await works(server, auth_of(context))
 
 
 async def test_oauth_with_a_wrong_secret(server: Sandbox, home: Path) -> None:
     with pytest.raises(exceptions.InvalidAPIKey):
-        await works(server, planet.Auth._from_plauth(service_account(server, "wrong")))
+        await works(server, auth_of(service_account(server, "wrong")))

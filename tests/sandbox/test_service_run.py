@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -28,7 +29,8 @@ pytest_plugins = ("pytester",)
 
 
 class TestThread:
-    def test_leaves_nothing_behind(self) -> None:
+    def test_leaves_nothing_behind(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
         gc.collect()
         threads = set(threading.enumerate())
         descriptors = len(os.listdir("/proc/self/fd"))
@@ -36,13 +38,12 @@ class TestThread:
             warnings.simplefilter("error")
             with run(speed=60.0, items=400) as sandbox:
                 urls = sandbox.url, sandbox.storage_url
-                directory = Path(sandbox._state.objects._directory.name)
                 assert httpx.get(f"{sandbox.url}/sandbox/v1/health").status_code == 200
-                assert directory.is_dir()
+                assert list(tmp_path.iterdir()), "where delivered files are"
             gc.collect()
         assert set(threading.enumerate()) == threads
         assert len(os.listdir("/proc/self/fd")) == descriptors
-        assert not directory.exists()
+        assert list(tmp_path.iterdir()) == []
         for url in urls:
             with pytest.raises(httpx.ConnectError):
                 httpx.get(url)

@@ -11,7 +11,7 @@ from typing import Any
 from planet_provider.client import data, filters
 from planet_provider.client.geometry import is_reference
 from planet_provider.client.session import PlanetSession
-from planet_provider.exceptions import OrderTooLargeError, PlanetError
+from planet_provider.exceptions import InvalidInputError, OrderTooLargeError, PlanetError
 
 log = logging.getLogger(__name__)
 
@@ -28,21 +28,24 @@ class Estimate:
     :param clipped: Whether a clip's area was taken into account. A feature reference's geometry is not known
         here, so it is not.
     :param unknown_items: Items that the catalogue doesn't list; they are not in the area.
+    :param outside_items: Items whose footprint doesn't overlap the clip's area.
     """
 
     scenes: int
     area_km2: float
     clipped: bool
     unknown_items: int
+    outside_items: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON."""
-        return asdict(self)
+        """Return what a task hands on, as plain JSON."""
+        return {key: value for key, value in asdict(self).items() if key != "outside_items"}
 
     def __str__(self) -> str:
         within = "clipped to the area of interest" if self.clipped else "whole footprints"
         unknown = f"; {self.unknown_items} items are not in the catalogue" if self.unknown_items else ""
-        return f"{self.scenes} scenes, {self.area_km2:,.1f} km² ({within}){unknown}"
+        outside = f"; {self.outside_items} items lie outside of that area" if self.outside_items else ""
+        return f"{self.scenes} scenes, {self.area_km2:,.1f} km² ({within}){unknown}{outside}"
 
 
 def estimate(session: PlanetSession, request: Mapping[str, Any]) -> Estimate:
@@ -53,13 +56,13 @@ def estimate(session: PlanetSession, request: Mapping[str, Any]) -> Estimate:
     """
     area_of_interest = _clip_area(request)
     wanted = sum(len(product.get("item_ids") or ()) for product in request["products"])
-    footprints = list(_footprints(session, request))
-    area = sum(_square_kilometres(footprint, area_of_interest) for footprint in footprints)
+    areas = [_square_kilometres(footprint, area_of_interest) for footprint in _footprints(session, request)]
     return Estimate(
         scenes=wanted,
-        area_km2=round(area, 3),
+        area_km2=round(sum(areas), 3),
         clipped=area_of_interest is not None,
-        unknown_items=wanted - len(footprints),
+        unknown_items=wanted - len(areas),
+        outside_items=0 if area_of_interest is None else areas.count(0.0),
     )
 
 
@@ -70,7 +73,7 @@ def checked_estimate(
     max_items: int | None = None,
     max_area_km2: float | None = None,
 ) -> Estimate | None:
-    """Estimate an order, and refuse it where it is larger than allowed.
+    """Estimate an order, and refuse it if it is larger than allowed, or if its clip area overlaps no scene.
 
     :param session: Session with Planet.
     :param request: Order request.
@@ -78,6 +81,7 @@ def checked_estimate(
     :param max_area_km2: Square kilometres, at most.
     :return: ``None`` where its size can't be told, and nobody needs to know.
     :raises OrderTooLargeError: It is larger, or what is limited can't be told.
+    :raises InvalidInputError: The clip area overlaps none of the scenes, so Planet would fail the order.
     """
     try:
         found = estimate(session, request)
@@ -94,6 +98,7 @@ def checked_estimate(
         ) from error
     log.info("This order: %s.", found)
     check_size(found, max_items=max_items, max_area_km2=max_area_km2)
+    _check_overlap(found, request)
     return found
 
 
@@ -124,15 +129,51 @@ def check_size(found: Estimate, *, max_items: int | None = None, max_area_km2: f
         )
 
 
-def _clip_area(request: Mapping[str, Any]) -> Any:
-    from shapely import make_valid
+def _check_overlap(found: Estimate, request: Mapping[str, Any]) -> None:
+    if not found.outside_items:
+        return
+    if found.outside_items < found.scenes:
+        log.warning(
+            "%d of the order's %d items lie outside of the clip area. Planet can't deliver them, and fails the "
+            "order for it unless order_type is partial.",
+            found.outside_items,
+            found.scenes,
+        )
+        return
+    area = _clip_geometry(request)
+    # Planet refuses a malformed area itself, and says what is wrong with it.
+    if area.is_valid:
+        west, south, east, north = (round(degrees, 5) for degrees in area.bounds)
+        raise InvalidInputError(
+            "tools.clip.aoi",
+            [west, south, east, north],
+            "is the bounding box (west, south, east, north) of a clip area that overlaps none of the order's "
+            "items. The order would fail, so it was not placed. Order items that a search finds in this area, "
+            "and check that each position has its longitude first.",
+        )
+
+
+def _clip_geometry(request: Mapping[str, Any]) -> Any:
     from shapely.geometry import shape
 
     for tool in request.get("tools") or ():
         area = (tool.get("clip") or {}).get("aoi")
         if area is not None and not is_reference(area):
-            return make_valid(shape(area))
+            return shape(area)
     return None
+
+
+def _clip_area(request: Mapping[str, Any]) -> Any:
+    area = _clip_geometry(request)
+    return None if area is None else _repaired(area)
+
+
+def _repaired(geometry: Any) -> Any:
+    """Return a geometry that is valid, as the union of its parts: areas that overlap count once."""
+    from shapely import make_valid
+
+    # The default method counts what two parts share as a hole.
+    return make_valid(geometry, method="structure")
 
 
 def _footprints(session: PlanetSession, request: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -147,17 +188,38 @@ def _footprints(session: PlanetSession, request: Mapping[str, Any]) -> Iterator[
 
 def _square_kilometres(footprint: Mapping[str, Any], area_of_interest: Any) -> float:
     from pyproj import Geod
-    from shapely import make_valid
     from shapely.geometry import shape
     from shapely.geometry.polygon import orient
 
-    covered = make_valid(shape(footprint))
+    covered = _on_globe(shape(footprint))
     if area_of_interest is not None:
         covered = covered.intersection(area_of_interest)
     geod = Geod(ellps="WGS84")
     # A polygon's sign is that of its direction, and GeoJSON's parts may run in either.
     areas = (geod.geometry_area_perimeter(orient(polygon))[0] for polygon in _polygons(covered))
     return float(sum(areas)) / _SQUARE_METRES
+
+
+def _on_globe(footprint: Any) -> Any:
+    """Return a valid footprint in -180 to 180 degrees; one that crosses the antimeridian is cut there."""
+    from shapely import transform, union_all
+    from shapely.affinity import translate
+    from shapely.geometry import box
+
+    west, _, east, _ = footprint.bounds
+    if footprint.geom_type == "Polygon" and east - west > 180:
+
+        def unwrapped(points: Any) -> Any:
+            points[points[:, 0] < 0, 0] += 360
+            return points
+
+        footprint = transform(footprint, unwrapped)
+        west, _, east, _ = footprint.bounds
+    footprint = _repaired(footprint)
+    if west >= -180 and east <= 180:
+        return footprint
+    world = box(-180, -90, 180, 90)
+    return union_all([translate(footprint, xoff=turn).intersection(world) for turn in (-360, 0, 360)])
 
 
 def _polygons(geometry: Any) -> Iterator[Any]:

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Any
 
+from shapely import make_valid
 from shapely.errors import ShapelyError
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
-from shapely.validation import make_valid
 
 from planet_provider.sandbox.footprints import wrap_longitudes
 
@@ -71,5 +71,5 @@ def parse_geometry(geometry: Any, path: str) -> BaseGeometry:
         raise FilterError(f"malformed {kind}: {error}", f"{path}.coordinates") from error
     if not on_globe:
         raise FilterError(f"{kind} is empty or has coordinates off the globe", f"{path}.coordinates")
-    # Planet mends invalid polygons rather than refusing them.
-    return wrap_longitudes(target if target.is_valid else make_valid(target))
+    # A search takes invalid polygons. What their parts share counts once, not as a hole.
+    return wrap_longitudes(target if target.is_valid else make_valid(target, method="structure"))

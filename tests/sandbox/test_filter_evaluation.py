@@ -99,6 +99,22 @@ def leaf(kind: str, field: str | None, config: Any, **more: Any) -> dict[str, An
             ),
             True,
         ),
+        # A field inside of another is no hole in it.
+        (
+            leaf(
+                "GeometryFilter",
+                "geometry",
+                {
+                    "type": "MultiPolygon",
+                    "coordinates": [
+                        mapping(box(0, 0, 20, 20))["coordinates"],
+                        mapping(box(5, 5, 15, 15))["coordinates"],
+                    ],
+                },
+                relation="within",
+            ),
+            True,
+        ),
         (leaf("AndFilter", None, []), True),
         (leaf("OrFilter", None, []), False),
         (leaf("NotFilter", None, leaf("OrFilter", None, [])), True),

@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_support import FakeTaskInstance, Runner, Scenes
 
 from planet_provider.client import order_tools
-from planet_provider.exceptions import BadRequestError, OrderTooLargeError
+from planet_provider.exceptions import BadRequestError, InvalidInputError, OrderTooLargeError
 from planet_provider.operators.orders import PlanetCreateOrderOperator
 from planet_provider.sandbox import Fault, Sandbox
 
@@ -125,4 +125,35 @@ def test_a_clip_lets_large_scenes_pass(planet: Sandbox, runner: Runner, scenes: 
     with pytest.raises(OrderTooLargeError):
         runner.run(create(one, max_area_km2=3))
     runner.run(create(one, max_area_km2=3, tools=tools))
+    assert len(planet.orders) == 1
+
+
+def test_a_clip_area_off_the_scene_is_refused_before_the_order(
+    planet: Sandbox, runner: Runner, ti: FakeTaskInstance, scenes: Scenes
+) -> None:
+    ring = [[0, -80], [1, -80], [1, -79], [0, -79], [0, -80]]
+    tools = [order_tools.clip({"type": "Polygon", "coordinates": [ring]})]
+    with pytest.raises(InvalidInputError, match="overlaps none of the order's items") as caught:
+        runner.run(create(scenes, tools=tools), ti)
+    assert isinstance(caught.value, AirflowFailException)
+    assert planet.orders == ti.xcoms == {}
+
+
+@pytest.mark.parametrize("inner", [-0.01, 0.0])
+def test_nested_fields_of_a_clip_area_are_no_hole(
+    planet: Sandbox, runner: Runner, scenes: Scenes, inner: float
+) -> None:
+    item = planet.catalogue.get("PSScene", scenes.item_ids[0])
+    assert item is not None
+    x, y = item.shape.centroid.coords[0]
+
+    def field(d: float) -> list[list[list[float]]]:
+        return [[[x - d, y - d], [x + d, y - d], [x + d, y + d], [x - d, y + d], [x - d, y - d]]]
+
+    fields = {"type": "MultiPolygon", "coordinates": [field(0.03), field(0.03 + inner)]}
+    one = Scenes(scenes.item_type, scenes.item_ids[:1])
+    alone = [order_tools.clip({"type": "Polygon", "coordinates": field(0.03)})]
+    runner.run(create(one, max_area_km2=40, tools=alone))
+    with pytest.raises(OrderTooLargeError, match="more than max_area_km2=30"):
+        runner.run(create(one, max_area_km2=30, tools=[order_tools.clip(fields)]))
     assert len(planet.orders) == 1

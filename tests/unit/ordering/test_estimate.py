@@ -12,8 +12,15 @@ import pytest
 from client_support import order_request, session_of
 from planet_provider.client import order_tools
 from planet_provider.client.session import PlanetSession
-from planet_provider.exceptions import OrderTooLargeError
-from planet_provider.ordering.estimate import Estimate, _square_kilometres, check_size, estimate
+from planet_provider.exceptions import InvalidInputError, OrderTooLargeError
+from planet_provider.ordering import estimate as estimate_module
+from planet_provider.ordering.estimate import (
+    Estimate,
+    _square_kilometres,
+    check_size,
+    checked_estimate,
+    estimate,
+)
 from planet_provider.sandbox import Sandbox
 
 # WGS 84, as NIMA TR8350.2 defines it.
@@ -86,6 +93,51 @@ def test_areas_that_only_touch() -> None:
     )
 
 
+FIELD, INSIDE = (0.0, 0.0, 0.08, 0.08), (0.02, 0.02, 0.04, 0.04)
+BESIDE, ACROSS = (0.04, 0.0, 0.12, 0.08), (179.95, -0.05, 180.05, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("area", "expected"),
+    [
+        ([[ring(*FIELD)], [ring(*INSIDE)]], rectangle_km2(*FIELD)),
+        ([[ring(*FIELD)], [ring(*FIELD)]], rectangle_km2(*FIELD)),
+        ([[ring(*FIELD)], [ring(*BESIDE)]], rectangle_km2(0.0, 0.0, 0.12, 0.08)),
+        ([[ring(*FIELD), ring(*INSIDE)]], rectangle_km2(*FIELD) - rectangle_km2(*INSIDE)),
+        # Two holes that overlap, and a hole that reaches beyond the field.
+        ([[ring(*FIELD), ring(*INSIDE), ring(*INSIDE)]], rectangle_km2(*FIELD) - rectangle_km2(*INSIDE)),
+        ([[ring(*FIELD), ring(*BESIDE)]], rectangle_km2(0.0, 0.0, 0.04, 0.08)),
+        # The same ground twice in one ring.
+        ([[[*ring(*FIELD)[:-1], *ring(*FIELD)]]], rectangle_km2(*FIELD)),
+    ],
+)
+def test_parts_that_overlap_count_once(area: list[Any], expected: float) -> None:
+    request = {"tools": [{"clip": {"aoi": {"type": "MultiPolygon", "coordinates": area}}}]}
+    clip = estimate_module._clip_area(request)
+    assert _square_kilometres(polygon(ring(-1, -1, 1, 1)), clip) == pytest.approx(expected, rel=2e-4)
+
+
+@pytest.mark.parametrize(
+    "footprint",
+    [
+        polygon(ring(*ACROSS)),
+        polygon([[x - 360 if x > 180 else x, y] for x, y in ring(*ACROSS)]),
+        {
+            "type": "MultiPolygon",
+            "coordinates": [[ring(179.95, -0.05, 180, 0.05)], [ring(-180, -0.05, -179.95, 0.05)]],
+        },
+    ],
+    ids=["beyond 180", "not split", "split"],
+)
+def test_a_footprint_over_the_antimeridian(footprint: dict[str, Any]) -> None:
+    from shapely.geometry import box
+
+    assert _square_kilometres(footprint, None) == pytest.approx(rectangle_km2(*ACROSS), rel=2e-4)
+    west = box(-180, -0.01, -179.99, 0.01)
+    expected = rectangle_km2(-180, -0.01, -179.99, 0.01)
+    assert _square_kilometres(footprint, west) == pytest.approx(expected, rel=2e-4)
+
+
 @pytest.fixture
 def session(planet_sandbox: Sandbox) -> Iterator[PlanetSession]:
     planet_sandbox.reset(rate_limits=False)
@@ -142,6 +194,53 @@ def test_items_that_the_catalogue_does_not_list(session: PlanetSession) -> None:
     check_size(found, max_items=3)
     with pytest.raises(OrderTooLargeError, match="1 of the order's items are not in the catalogue"):
         check_size(found, max_area_km2=1e9)
+
+
+def clipped_to(request: dict[str, Any], *area: list[list[float]]) -> dict[str, Any]:
+    return {**request, "tools": [order_tools.clip(polygon(*area))]}
+
+
+def test_a_clip_area_off_every_scene_is_refused(session: PlanetSession) -> None:
+    far = ring(0.0, -80.0, 1.0, -79.0)
+    request = clipped_to(order_request(session, count=2), far)
+    with pytest.raises(InvalidInputError, match="overlaps none of the order's items") as caught:
+        checked_estimate(session, request)
+    assert caught.value.field == "tools.clip.aoi"
+    assert "[0.0, -80.0, 1.0, -79.0]" in str(caught.value)
+    # A malformed area is Planet's to refuse: no item overlaps what is left of it.
+    hole_first = clipped_to(request, ring(0.1, -79.9, 0.2, -79.8), far)
+    found = checked_estimate(session, hole_first)
+    assert found is not None
+    assert (found.area_km2, found.outside_items) == (0.0, 2)
+
+
+def test_a_clip_area_off_some_scenes_is_warned_of(
+    planet_sandbox: Sandbox, session: PlanetSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = order_request(session, count=1)
+    [product] = request["products"]
+    here = footprint(planet_sandbox, product["item_ids"][0])
+    away = next(
+        item.id
+        for item in planet_sandbox.catalogue
+        if item.item_type == "PSScene" and abs(item.shape.centroid.x - here[0][0]) > 10
+    )
+    product["item_ids"].append(away)
+    found = checked_estimate(session, clipped_to(request, here))
+    assert found is not None
+    assert (found.scenes, found.outside_items) == (2, 1)
+    assert found.area_km2 == pytest.approx(shoelace_km2(here), rel=1e-3)
+    assert str(found).endswith("; 1 items lie outside of that area")
+    assert "1 of the order's 2 items lie outside of the clip area" in caplog.text
+
+
+def test_a_tiny_overlap_is_one(planet_sandbox: Sandbox, session: PlanetSession) -> None:
+    request = order_request(session, count=1)
+    points = footprint(planet_sandbox, request["products"][0]["item_ids"][0])
+    x, y = (sum(axis) / (len(points) - 1) for axis in zip(*points[1:], strict=True))
+    found = checked_estimate(session, clipped_to(request, ring(x, y, x + 1e-5, y + 1e-5)))
+    assert found is not None
+    assert (found.area_km2, found.outside_items) == (0.0, 0)
 
 
 SIZE = Estimate(scenes=10, area_km2=250.0, clipped=False, unknown_items=0)

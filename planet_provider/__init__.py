@@ -109,7 +109,9 @@ def get_provider_info() -> dict[str, Any]:
                         "Items an order", "As many as Planet takes of the account; default 500.", "integer"
                     ),
                     "max_vertices": _field(
-                        "Vertices an area", "As many as Planet takes of the account; default 1500.", "integer"
+                        "Vertices of an order's area",
+                        "As many as Planet takes of the account; default 1500.",
+                        "integer",
                     ),
                 },
             }

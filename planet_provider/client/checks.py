@@ -49,6 +49,11 @@ def text(value: object, field: str, *, secret: bool = False) -> str:
     return value
 
 
+def without_bom(content: str) -> str:
+    """Return text without the byte order mark that editors on Windows put before it."""
+    return content.removeprefix("\ufeff")
+
+
 def flag(value: object, field: str) -> bool:
     """Check a boolean; 0, 1 and strings are none."""
     if not isinstance(value, bool):

@@ -77,8 +77,8 @@ class PlanetConfig:
     :param backoff_seconds: First step of the exponential back-off between attempts, in seconds; doubled
         each time, with full jitter, up to 64 s (the official SDK's bound).
     :param max_order_items: Items that Planet takes in an order of this account; what it documents for all.
-    :param max_vertices: Vertices that Planet takes in a geometry of this account, closing ones included;
-        what it documents for all.
+    :param max_vertices: Vertices that Planet takes in an order's area of this account, closing ones included;
+        what it documents for all. A search with more is warned of.
     """
 
     api_key: str = field(default="", repr=False)

@@ -30,7 +30,7 @@ def search_filter(
     :param value: The filter as dict or JSON string. Times in it may be aware datetimes, and geometries have
         any form that :func:`planet_provider.client.geometry.geometry` takes but a feature reference.
     :param field: Name that errors give the value.
-    :param max_vertices: Vertices that a geometry may have; ``None`` where they were counted before.
+    :param max_vertices: Vertices of a geometry above which to warn; ``None``: never.
     :return: A copy as plain JSON, with times in UTC.
     :raises InvalidInputError: The type is unknown, a field is missing or unknown, a time has no offset,
         bounds leave nothing between them, or filters are nested more than :data:`MAX_DEPTH` deep.
@@ -62,7 +62,7 @@ def search_geometry(
     value: object, field: str, *, max_vertices: int | None = geometries.MAX_VERTICES
 ) -> dict[str, Any]:
     """Check the geometry of a GeometryFilter; a feature reference is none."""
-    checked = geometries.geometry(value, field, max_vertices=max_vertices)
+    checked = geometries.search_geometry(value, field, max_vertices=max_vertices)
     if geometries.is_reference(checked):
         remedy = "is a feature reference, which Planet takes as the search's geometry, beside the filter."
         raise InvalidInputError(field, checked["content"], remedy)
@@ -100,7 +100,7 @@ def _parsed(value: object, field: str) -> object:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        return json.loads(checks.without_bom(value))
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(
             field, value, f"must be a filter (a dict or a JSON string): {error}."

@@ -1,7 +1,7 @@
 """Filters of the Data API's searches: building and combining them.
 
-Every function returns plain JSON. Times are written in UTC; one without an offset is refused. Vertices are
-counted where a geometry is given, and not again where filters are joined.
+Every function returns plain JSON. Times are written in UTC; one without an offset is refused. An area of very
+many vertices is warned of where it is given, and not again where filters are joined.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def geometry_filter(
     :param geometry: As :func:`planet_provider.client.geometry.geometry` takes it, but no feature reference:
         Planet takes those beside the filter, see :func:`criteria`.
     :param relation: One of :data:`RELATIONS`.
-    :param max_vertices: Vertices that it may have, closing ones included.
+    :param max_vertices: Vertices above which to warn, closing ones included.
     """
     area = filter_checks.search_geometry(geometry, "geometry", max_vertices=max_vertices)
     built = {"type": "GeometryFilter", "field_name": "geometry", "config": area}
@@ -152,9 +152,9 @@ def combine(
     :param published_start: Published at this time or later.
     :param published_end: Published before this time; later than the start.
     :param relation: How footprints lie to the geometry, one of :data:`RELATIONS`.
-    :param max_vertices: Vertices that a geometry may have, closing ones included, those in the filter too; by
-        default :data:`planet_provider.client.geometry.MAX_VERTICES` for ``geometry``, and for the filter what
-        its builder took.
+    :param max_vertices: Vertices of a geometry above which to warn, closing ones included; by default
+        :data:`planet_provider.client.geometry.MAX_VERTICES` for ``geometry``, and the filter's builder has
+        warned of its own.
     :raises InvalidInputError: One of them is malformed, or a window is empty.
     """
     parts = []
@@ -191,8 +191,7 @@ def criteria(
         :func:`planet_provider.client.data.quick_search`.
     :raises InvalidInputError: One of them is malformed, or a window is empty.
     """
-    bound = _bound(max_vertices)
-    area = None if geometry is None else geometries.geometry(geometry, "geometry", max_vertices=bound)
+    area = None if geometry is None else geometries.geometry(geometry, "geometry", max_vertices=None)
     reference = area if area is not None and geometries.is_reference(area) else None
     combined = combine(
         search_filter,

@@ -88,7 +88,7 @@ def _expanded(path: str | os.PathLike[str]) -> Path:
 
 def _content(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_bytes())  # of any Unicode, with or without a byte order mark
     except OSError as error:
         raise CredentialsError(f"The Planet secret file {file} cannot be read: {error.strerror}.") from error
     except ValueError:

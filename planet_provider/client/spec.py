@@ -57,7 +57,7 @@ def check_item_type(item_type: str, field: str) -> None:
     :param field: Name that the warning gives it.
     """
     if item_type not in item_types():
-        _warn(field, item_type, f"no item type known in {edition()}", *_alike(item_type, item_types()))
+        warn(field, item_type, f"no item type known in {edition()}", *_alike(item_type, item_types()))
 
 
 def check_product_bundle(product_bundle: str, item_type: str, field: str) -> None:
@@ -67,10 +67,10 @@ def check_product_bundle(product_bundle: str, item_type: str, field: str) -> Non
     """
     if product_bundle not in product_bundles():
         alike = _alike(product_bundle, product_bundles())
-        _warn(field, product_bundle, f"no product bundle known in {edition()}", *alike)
+        warn(field, product_bundle, f"no product bundle known in {edition()}", *alike)
     elif product_bundles(item_type) and item_type not in item_types(product_bundle):
         what = f"no product bundle that {item_type} was known to have in {edition()}"
-        _warn(field, product_bundle, what, *_alike(product_bundle, product_bundles(item_type)))
+        warn(field, product_bundle, what, *_alike(product_bundle, product_bundles(item_type)))
 
 
 def check_asset_type(asset_type: str, field: str) -> None:
@@ -80,7 +80,7 @@ def check_asset_type(asset_type: str, field: str) -> None:
     """
     # Items have more assets than bundles, so what looks like nothing known is nothing to warn of.
     if asset_type not in asset_types() and (alike := _alike(asset_type, asset_types())):
-        _warn(field, asset_type, f"no asset type of a bundle known in {edition()}", *alike)
+        warn(field, asset_type, f"no asset type of a bundle known in {edition()}", *alike)
 
 
 @cache
@@ -102,6 +102,13 @@ def _alike(name: str, known: Collection[str]) -> list[str]:
 
 
 @lru_cache(maxsize=1024)  # each warning once a process: a filter is checked whenever it is combined
-def _warn(field: str, value: str, what: str, *alike: str) -> None:
+def warn(field: str, value: object, what: str, *alike: str) -> None:
+    """Log a warning of a value that is sent all the same.
+
+    :param field: Name that the warning gives it.
+    :param value: The value; hashable.
+    :param what: What it is.
+    :param alike: What may have been meant.
+    """
     meant = f"; did you mean {' or '.join(alike)}?" if alike else "."
     log.warning("%s=%r is %s%s It is sent as it is.", field, value, what, meant)

@@ -142,7 +142,7 @@ def _google_cloud_storage(connection: Connection, extras: _Extras) -> dict[str, 
 
 def _read_key(connection: Connection, path: object) -> str:
     try:
-        return Path(str(path)).expanduser().read_text(encoding="utf-8")
+        return Path(str(path)).expanduser().read_text(encoding="utf-8-sig")
     except (OSError, ValueError, RuntimeError) as error:
         raise CredentialsError(
             f"Connection {connection.conn_id!r}: key_path {path} cannot be read: {type(error).__name__}."

@@ -294,7 +294,7 @@ class PlanetHook(BaseHook):
         :param band: Band of the UDM2, e.g. ``cloud``.
         """
         with self.session() as session:
-            area = geometries.geometry(geometry, max_vertices=session.config.max_vertices)
+            area = geometries.search_geometry(geometry, max_vertices=session.config.max_vertices)
             return session.send(data.coverage(item_type, item_id, area, mode=mode, band=band))
 
     def get_stats(

@@ -276,9 +276,10 @@ def connection(**fields: Any) -> Connection:
     )
 
 
-def test_a_google_key_in_a_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_google_key_in_a_file(tmp_path: Path, encoding: str) -> None:
     file = tmp_path / "key.json"
-    file.write_text(json.dumps(SERVICE_ACCOUNT))
+    file.write_text(json.dumps(SERVICE_ACCOUNT), encoding)
     given = {"google_cloud_storage": {"bucket": "imagery"}}
     complete = with_credentials(given, connection(extra={"key_path": str(file)}))
     assert complete["google_cloud_storage"]["credentials"] == IN_BASE64

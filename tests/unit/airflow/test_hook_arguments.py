@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from airflow_support import Connect, Scenes
 
+from planet_provider.client import spec
 from planet_provider.exceptions import AssetUnavailableError, InvalidInputError
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.sandbox import Sandbox
@@ -106,9 +107,12 @@ def test_a_single_asset(planet: Sandbox, scenes: Scenes) -> None:
                 ask(*ids, wrong)
 
 
-def test_areas_as_large_as_the_connection_says(planet: Sandbox, connect: Connect, scenes: Scenes) -> None:
+@pytest.mark.usefixtures("planet")
+def test_a_search_takes_areas_of_any_number_of_vertices(
+    connect: Connect, scenes: Scenes, caplog: pytest.LogCaptureFixture
+) -> None:
     top = [[-179 + 358 * index / 1999, 85.0] for index in range(2000)]
-    area = {"type": "Polygon", "coordinates": [[*top, [179.0, -85.0], [-179.0, -85.0], top[0]]]}
+    area = {"type": "Polygon", "coordinates": [[*top, [179.0, -85.0], [0.0, -85.0], [-179.0, -85.0], top[0]]]}
     uses: list[Callable[[PlanetHook], object]] = [
         lambda hook: list(hook.search(["PSScene"], geometry=area, limit=1)),
         lambda hook: hook.create_search("large", ["PSScene"], geometry=area),
@@ -116,10 +120,12 @@ def test_areas_as_large_as_the_connection_says(planet: Sandbox, connect: Connect
         lambda hook: hook.get_stats(["PSScene"], None, "year", geometry=area),
         lambda hook: hook.get_item_coverage("PSScene", scenes.item_ids[0], area, mode="estimate"),
     ]
-    for use in uses:
-        with pytest.raises(InvalidInputError, match="2003: are more vertices than the 1500 Planet takes"):
-            use(PlanetHook())
-    assert planet.requests == []
-    connect(max_vertices=2003)
+    spec.warn.cache_clear()
     for use in uses:
         use(PlanetHook())
+    assert {"2004 is more vertices than the 1500" in message for message in caplog.messages} == {True}
+    caplog.clear()
+    connect(max_vertices=2004)
+    for use in uses:
+        use(PlanetHook())
+    assert caplog.messages == []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from client_support import ORDERABLE, session_of
-from planet_provider.client import data, filters, order_request, order_tools
+from planet_provider.client import data, filters, order_request, order_tools, spec
 from planet_provider.client.config import PlanetConfig
 from planet_provider.exceptions import ConfigurationError, InvalidInputError
 from planet_provider.ordering.place import place_order
@@ -40,23 +41,46 @@ def test_what_a_builder_has_taken_can_be_joined() -> None:
 
 
 def test_what_no_builder_has_seen_is_bounded() -> None:
-    area = filters.geometry_filter(circle(2001), max_vertices=5000)
     clip = order_tools.clip(circle(2001), max_vertices=5000)
     order = order_request.build("n", **ITEMS, tools=[clip])
     for refused in (
-        lambda: filters.combine(geometry=circle(2001)),
-        lambda: filters.criteria(geometry=circle(2001)),
-        lambda: filters.search_filter(area),
-        lambda: filters.criteria(area, max_vertices=2000),
         lambda: order_request.build("n", **ITEMS, tools=[clip], max_vertices=2000),
         lambda: order_request.validate(order),
+        lambda: order_tools.clip(circle(2001)),
     ):
         with pytest.raises(
             InvalidInputError, match=r"coordinates=2001: are more vertices than.*max_vertices"
         ):
             refused()
-    assert filters.criteria(area, max_vertices=2001)
     assert order_request.validate(order, max_vertices=2001) is None
+
+
+@pytest.mark.parametrize(
+    ("build", "bound"),
+    [
+        (lambda: filters.geometry_filter(circle(4189)), 1500),
+        (lambda: filters.combine(geometry=circle(4189)), 1500),
+        (lambda: filters.criteria(geometry=circle(4189)), 1500),
+        (lambda: filters.criteria(geometry=circle(4189), max_vertices=4188), 4188),
+        (lambda: filters.search_filter(filters.geometry_filter(circle(4189), max_vertices=5000)), 1500),
+    ],
+)
+def test_a_search_is_only_warned_of(
+    build: Callable[[], Any], bound: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec.warn.cache_clear()
+    assert str(circle(4189)["coordinates"][0][2000]) in str(build())
+    [message] = caplog.messages
+    assert f"coordinates=4189 is more vertices than the {bound} of Planet's orders" in message
+
+
+def test_what_is_joined_is_not_warned_of_again(caplog: pytest.LogCaptureFixture) -> None:
+    spec.warn.cache_clear()
+    area = filters.geometry_filter(circle(2001), max_vertices=2001)
+    filters.not_filter(filters.and_filter(area, area))
+    filters.combine(area)
+    filters.criteria(area, max_vertices=2001)
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("name", ["max_order_items", "max_vertices"])

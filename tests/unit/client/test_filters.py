@@ -346,21 +346,6 @@ def test_combine_refuses() -> None:
     refused(lambda: filters.geometry_filter(REF), "geometry", "beside the filter")
 
 
-def test_vertices_are_bounded_by_what_is_asked() -> None:
-    shape = {"type": "LineString", "coordinates": [[0, 0], [1, 1], [2, 2]]}
-    nested = filters.not_filter(filters.and_filter(filters.geometry_filter(shape)))
-    for call in (
-        lambda: filters.search_filter(nested, max_vertices=2),
-        lambda: filters.combine(nested, max_vertices=2),
-    ):
-        refused(call, "search_filter.config.config[0].config.coordinates", "than the 2")
-    for build in (filters.geometry_filter, filters.combine, filters.criteria):
-        assert build(geometry=shape, max_vertices=3)
-        refused(
-            lambda build=build: build(geometry=shape, max_vertices=2), "geometry.coordinates", "than the 2"
-        )
-
-
 def test_criteria_are_what_a_search_takes() -> None:
     plain = filters.criteria(CLOUDLESS, POINT, NOON)
     assert plain == {"search_filter": filters.combine(CLOUDLESS, POINT, NOON)}

@@ -51,6 +51,14 @@ def test_the_official_sdk_reads_it(no_credentials: Path) -> None:
     assert read_secret() == KEY
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_read(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "secret.json"
+    file.write_text(json.dumps({"key": KEY}), encoding)
+    file.chmod(0o600)
+    assert read_secret(file) == KEY
+
+
 def test_other_entries_stay(tmp_path: Path) -> None:
     file = tmp_path / "secret.json"
     file.write_text(json.dumps({"key": "old", "jwt": "kept", "nested": {"a": [1]}}))

@@ -21,9 +21,9 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(autouse=True)
 def afresh() -> Iterator[None]:
     """A warning comes once a process."""
-    spec._warn.cache_clear()
+    spec.warn.cache_clear()
     yield
-    spec._warn.cache_clear()
+    spec.warn.cache_clear()
 
 
 def order(item_type: str = "PSScene", bundle: str = "analytic_udm2") -> dict[str, Any]:

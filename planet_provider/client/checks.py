@@ -11,7 +11,7 @@ import math
 import re
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from typing import Any, TypeVar
 
 import pendulum
@@ -26,14 +26,21 @@ MAX_ORDER_ITEMS = 500
 #: characters, within the 255 that such fields usually have.
 MAX_ORDER_NAME_LENGTH = 240
 
+#: Why a window may have no length, for errors.
+NO_WINDOW = (
+    "A schedule such as @daily has runs whose data interval starts and ends in the same moment, by Airflow 3's "
+    "default; schedule with CronDataIntervalTimetable to have one from run to run."
+)
+
 #: Stands for a value that must not be shown.
 NOT_SHOWN = "(not shown)"
 
 # All three end up in URLs and in file names, so none may hold a slash or be a dot segment.
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _ITEM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}\S*")
+_DATE = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})", re.ASCII)
+# Airflow's ts_nodash_with_tz is 20240131T000000+0000.
+_DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}\S*|\d{8}T\d{4}\S*", re.ASCII)
 
 _T = TypeVar("_T")
 
@@ -276,7 +283,8 @@ def utc_datetime(value: object, field: str) -> str:
     whole day, and which day depends on the offset.
 
     :param value: An aware :class:`~datetime.datetime` (pendulum's are such), or an ISO 8601 string with an
-        offset. A space in place of the ``T``, as templates render it, is fine.
+        offset. A space in place of the ``T``, lower case, and the basic form without hyphens and colons, all of
+        which templates render, are fine.
     :return: E.g. ``2024-01-31T00:00:00Z``, with microseconds where there are any; finer digits are cut.
     """
     moment = _moment(value, field)
@@ -295,25 +303,33 @@ def time_order(moment: str) -> str:
 
 
 def _moment(value: object, field: str) -> datetime:
-    if isinstance(value, str):
-        if _DATE.fullmatch(value):
-            remedy = f"is a date without a time and an offset; write {value}T00:00:00Z if that is meant."
-            raise InvalidInputError(field, value, remedy)
-        parsed = _parse(value) if _DATE_TIME.fullmatch(value) else None
-    else:
-        parsed = value
-    if not isinstance(parsed, datetime):
+    given = _parsed(value, field) if isinstance(value, str) else value
+    if isinstance(given, date) and not isinstance(given, datetime):
+        remedy = (
+            f"is a date without a time and an offset; write {given.isoformat()}T00:00:00Z if that is meant."
+        )
+        raise InvalidInputError(field, value, remedy)
+    # pandas' NaT is a datetime that equals nothing, itself included.
+    if not isinstance(given, datetime) or given != given:  # noqa: PLR0124
         remedy = "must be an aware datetime, or a date and time with an offset such as 2024-01-31T00:00:00Z."
         raise InvalidInputError(field, value, remedy)
-    if parsed.utcoffset() is None:
+    if given.utcoffset() is None:
         remedy = "has no offset, so it names no point in time; add one, e.g. Z for UTC."
         raise InvalidInputError(field, value, remedy)
-    return parsed
+    return given
 
 
-def _parse(value: str) -> object:
+def _parsed(value: str, field: str) -> object:
+    spelled = value.strip().upper()
+    day = _DATE.match(spelled)
+    if day is None or not (_DATE.fullmatch(spelled) or _DATE_TIME.fullmatch(spelled)):
+        return None
+    try:
+        date(*map(int, day.groups()))
+    except ValueError as error:
+        raise InvalidInputError(field, value, f"is no day of the calendar: {error}.") from None
     try:
         # Without these pendulum takes what has no offset for UTC.
-        return pendulum.parse(value, exact=True, tz=None)
+        return pendulum.parse(spelled, exact=True, tz=None)
     except ValueError:
         return None

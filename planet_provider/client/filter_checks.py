@@ -82,7 +82,10 @@ def _bounds(
                 field, sorted(checked), f"has both {pair[0]} and {pair[1]}; keep one of them."
             )
     if not _room_between(checked):
-        raise InvalidInputError(field, checked, "matches nothing: the lower bound reaches the upper one.")
+        remedy = "matches nothing: the lower bound reaches the upper one."
+        if check is checks.utc_datetime and len(set(checked.values())) == 1:
+            remedy += f" {checks.NO_WINDOW}"
+        raise InvalidInputError(field, checked, remedy)
     return checked
 
 

@@ -224,7 +224,9 @@ def _window(name: str, start: datetime | str | None, end: datetime | str | None)
         and end is not None
         and checks.time_order(config["gte"]) >= checks.time_order(config["lt"])
     ):
-        remedy = f"must be later than {name}_start, {config['gte']}; the window ends before its end."
+        remedy = f"must be later than {name}_start, {config['gte']}."
+        if config["gte"] == config["lt"]:
+            remedy = f"is the same as {name}_start, so nothing lies between. {checks.NO_WINDOW}"
         raise InvalidInputError(f"{name}_end", config["lt"], remedy)
     return [{"type": "DateRangeFilter", "field_name": name, "config": config}]
 

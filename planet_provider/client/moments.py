@@ -38,7 +38,8 @@ def span(value: Span, field: str) -> str:
     if start is None and end is None:
         raise InvalidInputError(field, value, "is open on both sides; leave it out.")
     if start is not None and end is not None and checks.time_order(start) >= checks.time_order(end):
-        raise InvalidInputError(field, value, "must start before it ends.")
+        remedy = "must start before it ends."
+        raise InvalidInputError(field, value, f"{remedy} {checks.NO_WINDOW}" if start == end else remedy)
     return f"{start or _OPEN}/{end or _OPEN}"
 
 

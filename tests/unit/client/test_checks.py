@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta, timezone
 from types import MappingProxyType
 from typing import Any
 
+import pandas as pd
 import pendulum
 import pytest
 from hypothesis import given, settings
@@ -130,6 +131,13 @@ def test_order_name() -> None:
         ("2024-01-31T00:00:00Z", "2024-01-31T00:00:00Z"),
         ("2024-01-31T00:00Z", "2024-01-31T00:00:00Z"),
         ("2024-01-30T19:00:00-05:00", "2024-01-31T00:00:00Z"),
+        ("20240131T000000+0000", "2024-01-31T00:00:00Z"),
+        ("20240131T013000.5+0130", "2024-01-31T00:00:00.500000Z"),
+        ("20240131T0000Z", "2024-01-31T00:00:00Z"),
+        ("2024-01-31T00:00:00+0000", "2024-01-31T00:00:00Z"),
+        ("2024-01-31t00:00:00z", "2024-01-31T00:00:00Z"),
+        (" 2024-01-31T00:00:00Z\n", "2024-01-31T00:00:00Z"),
+        (pd.Timestamp("2024-01-31", tz="UTC"), "2024-01-31T00:00:00Z"),
         ("2025-10-01T20:41:21.52333Z", "2025-10-01T20:41:21.523330Z"),
         ("2025-10-01T20:41:21.523339999Z", "2025-10-01T20:41:21.523339Z"),
     ],
@@ -145,8 +153,21 @@ def test_utc_datetime(value: object, expected: str) -> None:
         (pendulum.naive(2024, 1, 31), "no offset"),
         ("2024-01-31T00:00:00", "no offset"),
         ("2024-01-31", "write 2024-01-31T00:00:00Z"),
-        (date(2024, 1, 31), "aware datetime"),
-        ("2024-02-30T00:00:00Z", "aware datetime"),
+        (date(2024, 1, 31), "is a date without a time and an offset; write 2024-01-31T00:00:00Z"),
+        (pendulum.date(2024, 1, 31), "write 2024-01-31T00:00:00Z"),
+        ("20240131", "write 2024-01-31T00:00:00Z"),
+        ("20240131T000000", "no offset"),
+        (pd.NaT, "aware datetime"),
+        (pd.Timestamp("2024-01-31"), "no offset"),
+        ("NaT", "aware datetime"),
+        ("2024-02-30T00:00:00Z", "is no day of the calendar: day is out of range for month"),
+        ("20240230T000000+0000", "is no day of the calendar"),
+        ("2023-02-29", "is no day of the calendar"),
+        ("2024-13-01T00:00:00Z", "is no day of the calendar: month must be in 1..12"),
+        ("2024-01-31T25:00:00Z", "aware datetime"),
+        ("2024-01-31T00:00:00+99:99", "aware datetime"),
+        ("2024-01-31T00:00:00Z+", "aware datetime"),
+        ("\u0662\u0660\u0662\u0664-01-31T00:00:00Z", "aware datetime"),
         ("2024-01-31T00:00:00Z/2024-02-01T00:00:00Z", "aware datetime"),
         ("now", "aware datetime"),
         ("", "aware datetime"),

@@ -337,6 +337,19 @@ def test_combine_refuses_an_empty_window(end: Any) -> None:
     refused(lambda: filters.combine(acquired_start=NOON, acquired_end=end), "acquired_end", "acquired_start")
 
 
+def test_an_interval_of_no_length_names_the_timetable() -> None:
+    """As Airflow 3 has it for a plain @daily."""
+    for call, field in (
+        (lambda: filters.combine(acquired_start=NOON, acquired_end=NOON), "acquired_end"),
+        (lambda: filters.criteria(published_start=NOON, published_end=str(NOON)), "published_end"),
+        (lambda: filters.date_range_filter("acquired", gte=NOON, lt=NOON), "DateRangeFilter.config"),
+    ):
+        refused(call, field, "schedule with CronDataIntervalTimetable")
+    later = NOON + timedelta(hours=1)
+    with pytest.raises(InvalidInputError, match=r"must be later than acquired_start, [^ ]*\.$"):
+        filters.combine(acquired_start=later, acquired_end=NOON)
+
+
 def test_combine_refuses() -> None:
     refused(lambda: filters.combine({"type": "X"}), "search_filter.type", "must be one of")
     refused(lambda: filters.combine(None, POINT, "2024-01-31"), "acquired_start", "T00:00:00Z")

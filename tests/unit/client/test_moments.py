@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import pendulum
@@ -49,7 +49,9 @@ def test_spans(value: Any, expected: str) -> None:
         ((None, None), "open on both sides"),
         ("../..", "open on both sides"),
         ((FEB, JAN), "must start before it ends"),
-        ((JAN, JAN), "must start before it ends"),
+        ((JAN, JAN), "must start before it ends. .*CronDataIntervalTimetable"),
+        ((date(2024, 1, 1), None), "write 2024-01-01T00:00:00Z"),
+        ("20240230T000000Z/..", "no day of the calendar"),
         ((JAN,) * 3, "must be a point in time"),
         ("a/b/c", "must be a point in time"),
         (7, "must be a point in time"),

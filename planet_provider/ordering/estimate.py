@@ -169,11 +169,16 @@ def _clip_area(request: Mapping[str, Any]) -> Any:
 
 
 def _repaired(geometry: Any) -> Any:
-    """Return a geometry that is valid, as the union of its parts: areas that overlap count once."""
-    from shapely import make_valid
+    """Return the union of a geometry's polygons, each valid: areas that overlap count once."""
+    from shapely import make_valid, union_all
 
-    # The default method counts what two parts share as a hole.
-    return make_valid(geometry, method="structure")
+    def repaired(polygon: Any) -> Any:
+        # The default method takes what two rings share for a hole. It knows more of a hole that stands before
+        # its shell, of which this one leaves nothing.
+        structured = make_valid(polygon, method="structure")
+        return make_valid(polygon) if structured.is_empty else structured
+
+    return union_all([repaired(polygon) for polygon in _polygons(geometry)])
 
 
 def _footprints(session: PlanetSession, request: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

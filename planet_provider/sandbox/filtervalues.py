@@ -71,5 +71,11 @@ def parse_geometry(geometry: Any, path: str) -> BaseGeometry:
         raise FilterError(f"malformed {kind}: {error}", f"{path}.coordinates") from error
     if not on_globe:
         raise FilterError(f"{kind} is empty or has coordinates off the globe", f"{path}.coordinates")
-    # A search takes invalid polygons. What their parts share counts once, not as a hole.
-    return wrap_longitudes(target if target.is_valid else make_valid(target, method="structure"))
+    return wrap_longitudes(target if target.is_valid else _repaired(target))
+
+
+def _repaired(target: BaseGeometry) -> BaseGeometry:
+    """Return an invalid geometry as a search takes it: what its parts share counts once, not as a hole."""
+    structured = make_valid(target, method="structure")
+    # It leaves nothing of a hole that stands before its shell.
+    return make_valid(target) if structured.is_empty else structured

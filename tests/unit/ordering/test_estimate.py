@@ -104,6 +104,12 @@ BESIDE, ACROSS = (0.04, 0.0, 0.12, 0.08), (179.95, -0.05, 180.05, 0.05)
         ([[ring(*FIELD)], [ring(*FIELD)]], rectangle_km2(*FIELD)),
         ([[ring(*FIELD)], [ring(*BESIDE)]], rectangle_km2(0.0, 0.0, 0.12, 0.08)),
         ([[ring(*FIELD), ring(*INSIDE)]], rectangle_km2(*FIELD) - rectangle_km2(*INSIDE)),
+        # A hole before its shell, alone and beside another part.
+        ([[ring(*INSIDE), ring(*FIELD)]], rectangle_km2(*FIELD) - rectangle_km2(*INSIDE)),
+        (
+            [[ring(*INSIDE), ring(*FIELD)], [ring(0.2, 0.2, 0.3, 0.3)]],
+            rectangle_km2(*FIELD) - rectangle_km2(*INSIDE) + rectangle_km2(0.2, 0.2, 0.3, 0.3),
+        ),
         # Two holes that overlap, and a hole that reaches beyond the field.
         ([[ring(*FIELD), ring(*INSIDE), ring(*INSIDE)]], rectangle_km2(*FIELD) - rectangle_km2(*INSIDE)),
         ([[ring(*FIELD), ring(*BESIDE)]], rectangle_km2(0.0, 0.0, 0.04, 0.08)),
@@ -207,7 +213,7 @@ def test_a_clip_area_off_every_scene_is_refused(session: PlanetSession) -> None:
         checked_estimate(session, request)
     assert caught.value.field == "tools.clip.aoi"
     assert "[0.0, -80.0, 1.0, -79.0]" in str(caught.value)
-    # A malformed area is Planet's to refuse: no item overlaps what is left of it.
+    # A malformed area is Planet's to refuse.
     hole_first = clipped_to(request, ring(0.1, -79.9, 0.2, -79.8), far)
     found = checked_estimate(session, hole_first)
     assert found is not None

@@ -59,6 +59,7 @@ class SandboxConfig:
     :param order_outcomes: Outcomes by substring of the order's name, asked before
         ``order_outcome``.
     :param max_order_items: Items an order may hold (Planet: 500).
+    :param max_vertices: Vertices a clip's area may have (Planet: 1,500).
     :param max_queued_orders: Queued and running orders an account may have before 409
         (Planet: 10,000 an organisation).
     :param quota_km2: Quota of an account in km²; orders beyond it answer
@@ -97,6 +98,7 @@ class SandboxConfig:
     order_outcome: str = "success"
     order_outcomes: Mapping[str, str] = field(default_factory=dict)
     max_order_items: int = 500
+    max_vertices: int = 1500
     max_queued_orders: int = 10_000
     quota_km2: float | None = None
     over_quota_status: int = 403
@@ -118,7 +120,8 @@ class SandboxConfig:
         for name in ("queued_seconds", "running_seconds", "activation_seconds", "list_lag_seconds"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be >= 0 seconds, not {getattr(self, name)!r}.")
-        for name in ("link_seconds", "token_seconds", "items", "scene_pixels", "max_order_items"):
+        sizes = ("items", "scene_pixels", "max_order_items", "max_vertices")
+        for name in ("link_seconds", "token_seconds", *sizes):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be > 0, not {getattr(self, name)!r}.")
         if not 1 <= self.search_page_size <= 250:

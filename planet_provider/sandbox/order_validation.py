@@ -9,6 +9,7 @@ from typing import Any
 
 from planet_provider.sandbox import bundles, products
 from planet_provider.sandbox.catalogue import Catalogue, Item
+from planet_provider.sandbox.clip_areas import check_clip_areas
 from planet_provider.sandbox.delivery_options import delivery_problems
 from planet_provider.sandbox.errors import ApiError
 from planet_provider.sandbox.errors import fields as field_error
@@ -17,6 +18,10 @@ Messages = dict[str, list[str]]
 
 _ORDER_TYPES = ("full", "partial")
 _SOURCE_TYPES = ("scenes",)
+
+#: Item types of which an order that is zipped holds few. Source: Planet's Orders API overview.
+_FEW_IN_ARCHIVES = ("SkySatCollect", "TanagerScene", "PelicanScene")
+_MAX_IN_ARCHIVES = 50
 
 
 @dataclass
@@ -31,10 +36,13 @@ class _Report:
         return field_error(400, self.messages, "Unable to accept order")
 
 
-def check_order(request: Mapping[str, Any], catalogue: Catalogue, *, max_items: int) -> dict[str, str]:
+def check_order(
+    request: Mapping[str, Any], catalogue: Catalogue, *, max_items: int, max_vertices: int
+) -> dict[str, str]:
     """Check the body of a request that places an order.
 
     :param max_items: Items an order may hold.
+    :param max_vertices: Vertices a clip's area may have.
     :return: Items a partial order will lack, for they have none of the bundles asked for; with
         a message each.
     :raises ApiError: 400, with a message for every field at fault.
@@ -50,6 +58,7 @@ def check_order(request: Mapping[str, Any], catalogue: Catalogue, *, max_items: 
     lacking = _check_products(report, request, catalogue, max_items)
     if report.messages:
         raise report.error()
+    check_clip_areas(request, max_vertices=max_vertices)
     return lacking
 
 
@@ -69,6 +78,7 @@ def _check_products(
     if count > max_items:
         report.add("Products", f"An order may hold {max_items} items, not {count}")
         return {}
+    _check_archive(report, request, ordered)
     lacking: dict[str, str] = {}
     for product in ordered:
         lacking |= _check_product(report, product, catalogue)
@@ -76,6 +86,18 @@ def _check_products(
     if lacking and not partial:
         report.add("Products", *lacking.values())
     return lacking
+
+
+def _check_archive(report: _Report, request: Mapping[str, Any], ordered: list[dict[str, Any]]) -> None:
+    delivery = request.get("delivery")
+    if not isinstance(delivery, dict) or "archive_type" not in delivery:
+        return
+    for item_type in _FEW_IN_ARCHIVES:
+        count = sum(len(product["item_ids"]) for product in ordered if product["item_type"] == item_type)
+        if count > _MAX_IN_ARCHIVES:
+            report.add(
+                "Delivery", f"A zipped order may hold {_MAX_IN_ARCHIVES} items of {item_type}, not {count}"
+            )
 
 
 def _check_tools(report: _Report, request: Mapping[str, Any]) -> None:

@@ -27,7 +27,12 @@ async def create_order(request: web.Request, account: Account) -> web.Response:
     state = request.app[STATE]
     body = await json_object(request)
     catalogue = state.catalogue_at(state.clock.now())
-    lacking = check_order(body, catalogue, max_items=state.config.max_order_items)
+    lacking = check_order(
+        body,
+        catalogue,
+        max_items=state.config.max_order_items,
+        max_vertices=state.config.max_vertices,
+    )
     misses = await state.in_thread(lambda: products.failures(body, catalogue))
     failures = {item_id: f"{item_id}: {reason}" for item_id, reason in misses.items()} | lacking
     area = 0.0

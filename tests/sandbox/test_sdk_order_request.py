@@ -70,6 +70,70 @@ async def test_tools(clients: Clients, orderable: list[Feature], name: str) -> N
     assert (await clients.orders.get_order(order["id"]))["tools"] == [tool]
 
 
+def square(x: float, y: float, size: float) -> list[list[float]]:
+    return [[x, y], [x + size, y], [x + size, y + size], [x, y + size], [x, y]]
+
+
+AREAS: dict[str, tuple[str, Callable[[float, float], list[Any]]]] = {
+    "self-intersection": (
+        "AOI is invalid: Self-intersection[",
+        lambda x, y: [[[[x, y], [x + 0.01, y + 0.01], [x + 0.01, y], [x, y + 0.01], [x, y]]]],
+    ),
+    "hole before its shell": (
+        "AOI is invalid: Hole lies outside shell[",
+        lambda x, y: [[square(x + 0.002, y + 0.002, 0.002), square(x, y, 0.01)]],
+    ),
+    "overlapping parts": (
+        "AOI is invalid: Self-intersection[",
+        lambda x, y: [[square(x, y, 0.01)], [square(x + 0.005, y + 0.005, 0.01)]],
+    ),
+    "nested parts": (
+        "AOI is invalid: Nested shells[",
+        lambda x, y: [[square(x, y, 0.01)], [square(x + 0.002, y + 0.002, 0.002)]],
+    ),
+    "line": (
+        "AOI is invalid: Self-intersection[",
+        lambda x, y: [[[[x, y], [x + 0.01, y], [x + 0.02, y], [x, y]]]],
+    ),
+    "sliver": (
+        "AOI is invalid: Sliver",
+        lambda x, y: [
+            [square(x, y, 0.01)],
+            [[[x, y + 1], [x + 1, y + 1], [x + 1, y + 1.000001], [x, y + 1]]],
+        ],
+    ),
+    "too many vertices": (
+        "AOI is invalid: 1505 vertices are more than 1500",
+        lambda x, y: [
+            [
+                [
+                    *[[x - 0.01, y + step / 1e6] for step in range(1500, 0, -1)],
+                    *square(x, y, 0.01)[1:],
+                    [x - 0.01, y + 0.0015],
+                ]
+            ]
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AREAS)
+async def test_areas_that_planet_refuses(clients: Clients, orderable: list[Feature], name: str) -> None:
+    """In Planet's own words; a search takes the same area."""
+    words, coordinates = AREAS[name]
+    point = shape(orderable[0]["geometry"]).representative_point()
+    parts = coordinates(point.x, point.y)
+    kind, nested = ("Polygon", parts[0]) if len(parts) == 1 else ("MultiPolygon", parts)
+    area = {"type": kind, "coordinates": nested}
+    order = order_of(orderable[:1], unique("refused"), tools=[order_request.clip_tool(area)])
+    with pytest.raises(exceptions.BadQuery) as caught:
+        await clients.orders.create_order(order)
+    [general] = json.loads(str(caught.value))["general"]
+    assert general["message"].startswith(f"Unable to accept order: {words}")
+    found = [item async for item in clients.data.search([ITEM_TYPE], geometry=area, limit=1)]
+    assert len(found) == 1
+
+
 async def test_toolchain_keeps_its_order(clients: Clients, orderable: list[Feature]) -> None:
     tools = [TOOLS[name](orderable) for name in ("toar", "clip", "reproject", "COG")]
     order = await clients.orders.create_order(order_of(orderable[:1], unique("chain"), tools=tools))

@@ -91,6 +91,20 @@ def test_too_many_items(api: Api) -> None:
     assert api.post(api.request_body(items=2)).status_code == 202
 
 
+@pytest.mark.parametrize("item_type", ["SkySatCollect", "TanagerScene", "PelicanScene", "PSScene"])
+def test_items_in_an_archive(api: Api, body: dict[str, Any], item_type: str) -> None:
+    def messages(count: int, delivery: dict[str, Any]) -> str:
+        ids = [f"20240101_000000_ssc1_u{number:04d}" for number in range(count)]
+        product = {"item_ids": ids, "item_type": item_type, "product_bundle": "analytic"}
+        return " ".join(
+            refused(api, {**body, "products": [product], "delivery": delivery}).get("Delivery", [])
+        )
+
+    limit = f"A zipped order may hold 50 items of {item_type}, not 51"
+    assert messages(51, {"archive_type": "zip"}) == ("" if item_type == "PSScene" else limit)
+    assert messages(50, {"archive_type": "zip"}) == messages(51, {}) == ""
+
+
 def find(api: Api, search_filter: dict[str, Any]) -> str:
     search = {"item_types": ["PSScene"], "filter": search_filter}
     answer = api.http.post("/data/v1/quick-search", json=search, params={"_page_size": 1})

@@ -42,6 +42,7 @@ def test_as_many_items_as_the_connection_says(planet: Sandbox, connect: Connect,
     assert len(planet.orders[order_id]["products"][0]["item_ids"]) == 550
 
 
+@pytest.mark.planet_sandbox(max_vertices=2001)
 def test_as_many_vertices_as_the_connection_says(
     planet: Sandbox, connect: Connect, runner: Runner, scenes: Scenes
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from planet_provider.client import checks, spec
+from planet_provider.client import checks, filter_checks, spec
 from planet_provider.client.call import Call
 from planet_provider.client.parse import JSONObject, json_object, next_link, nothing
 from planet_provider.exceptions import InvalidInputError
@@ -236,6 +236,8 @@ def _search_body(
     body: JSONObject = {"item_types": checks.item_types(item_types), "filter": dict(search_filter)}
     for item_type in body["item_types"]:
         spec.check_item_type(item_type, "item_types")
+    for path, asset_types in filter_checks.asset_filters(body["filter"], "search_filter"):
+        spec.check_assets_of(asset_types, body["item_types"], path)
     if geometry is not None:
         body["geometry"] = dict(geometry)
     if name is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -53,6 +53,8 @@ def _checked(value: object, field: str, max_vertices: int | None, depth: int) ->
     if named:
         built["field_name"] = checks.text(given["field_name"], f"{field}.field_name")
     built["config"] = _config(kind, given["config"], f"{field}.config", max_vertices, depth - 1)
+    if named:
+        spec.check_field(built["field_name"], kind, built["config"], field)
     if "relation" in given:
         built["relation"] = checks.choice(given["relation"], RELATIONS, f"{field}.relation")
     return built
@@ -67,6 +69,19 @@ def search_geometry(
         remedy = "is a feature reference, which Planet takes as the search's geometry, beside the filter."
         raise InvalidInputError(field, checked["content"], remedy)
     return checked
+
+
+def asset_filters(checked: object, field: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the asset types of each AssetFilter in a filter, with the path to them."""
+    if not isinstance(checked, Mapping):
+        return
+    config = checked.get("config")
+    if checked.get("type") == "AssetFilter" and isinstance(config, list):
+        yield f"{field}.config", [one for one in config if isinstance(one, str)]
+    for index, nested in enumerate(config if isinstance(config, list) else [config]):
+        yield from asset_filters(
+            nested, f"{field}.config[{index}]" if isinstance(config, list) else f"{field}.config"
+        )
 
 
 def _bounds(

@@ -1,4 +1,4 @@
-"""Planet's item types, product bundles and asset types, as they were known at a date: for warnings alone.
+"""Planet's item types, product bundles, asset types and fields, as they were known at a date: for warnings alone.
 
 Planet adds to them, so what is unknown here is never refused: it is sent as it is, and a warning in the log
 names what may have been meant. Nothing is fetched.
@@ -71,6 +71,69 @@ def check_product_bundle(product_bundle: str, item_type: str, field: str) -> Non
     elif product_bundles(item_type) and item_type not in item_types(product_bundle):
         what = f"no product bundle that {item_type} was known to have in {edition()}"
         warn(field, product_bundle, what, *_alike(product_bundle, product_bundles(item_type)))
+
+
+def check_assets_of(asset_types_: Collection[str], item_types_: Collection[str], field: str) -> None:
+    """Warn of asset types of which no item type searched has any, but others do.
+
+    :param asset_types_: Of which an item must have one.
+    :param item_types_: That are searched.
+    :param field: Name that the warning gives them.
+    """
+    theirs = [asset_types(item_type) for item_type in item_types_]
+    known = frozenset().union(*theirs)
+    if not all(theirs) or known.intersection(asset_types_):
+        return
+    for asset_type in asset_types().intersection(asset_types_):
+        what = f"no asset type that {' or '.join(item_types_)} was known to have in {edition()}"
+        warn(field, asset_type, what, *_alike(asset_type, known))
+
+
+#: The filters that match each kind of field.
+_FILTERS_OF = {
+    "time": ("DateRangeFilter",),
+    "number": ("RangeFilter", "NumberInFilter"),
+    "text": ("StringInFilter",),
+    "geometry": ("GeometryFilter",),
+}
+
+
+def check_field(name: str, kind: str, config: Any, field: str) -> None:
+    """Warn of a filter that finds nothing, or everything, because of its field's name, kind or range.
+
+    :param name: The field's name.
+    :param kind: The filter's type.
+    :param config: The filter's checked ``config``.
+    :param field: Name that the warning gives the filter.
+    """
+    fields = _spec()["fields"]
+    if name not in fields:
+        warn(f"{field}.field_name", name, f"no field known in {edition()}", *_alike(name, fields))
+        return
+    about = fields[name]
+    right = _FILTERS_OF[about["is"]]
+    if kind == "UpdateFilter":  # matches any field
+        return
+    if kind not in right:
+        what = f"a {about['is']}, which a {kind} never matches; use a {' or a '.join(right)}"
+        warn(f"{field}.field_name", name, what)
+    elif "from" in about:
+        for value in config.values() if isinstance(config, Mapping) else config:
+            _check_range(name, about, value, f"{field}.config")
+    elif "values" in about and isinstance(config, list):
+        for value in {*config} - {*about["values"]}:
+            what = f"no value that {name} was known to have in {edition()}"
+            warn(f"{field}.config", value, what, *_alike(value, about["values"]))
+
+
+def _check_range(name: str, about: Mapping[str, Any], value: float, field: str) -> None:
+    lowest, highest = about["from"], about["to"]
+    if not lowest <= value <= highest:
+        # A percentage where a fraction is meant.
+        meant = (f"{value / 100:g}",) if highest == 1 < value <= 100 else ()
+        warn(field, value, f"outside of what {name} has, {lowest} to {highest}", *meant)
+    elif name.endswith("_percent") and 0 < value < 1:
+        warn(field, value, f"less than one percent, and {name} runs from 0 to 100", f"{value * 100:g}")
 
 
 def check_asset_type(asset_type: str, field: str) -> None:

@@ -14,6 +14,7 @@ from planet_provider.hooks.storage import store_and_name
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.operators.base import PlanetOperator
 from planet_provider.operators.batches import batches, write_batches
+from planet_provider.operators.empty_search import log_why_empty
 from planet_provider.transfer.features import check_suffix, written
 from planet_provider.transfer.store import Store
 
@@ -112,6 +113,8 @@ class PlanetSearchOperator(PlanetOperator):
                 count += 1
                 if output is None and count > self.xcom_max_items:
                     raise self._too_many()
+            if not count:
+                log_why_empty(session, call.json, self.search_id)
         result = self._hand_on(found, count, output)
         summary = {
             "count": count,

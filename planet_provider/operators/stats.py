@@ -9,6 +9,7 @@ from planet_provider.client import checks, data, filters
 from planet_provider.exceptions import InvalidInputError
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.operators.base import PlanetOperator
+from planet_provider.operators.empty_search import log_why_empty
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -78,7 +79,10 @@ class PlanetSearchStatsOperator(PlanetOperator):
                 self.acquired_end,
                 max_vertices=session.config.max_vertices,
             )
-            found = session.send(data.stats(item_types, interval=self.interval, **wanted))
+            call = data.stats(item_types, interval=self.interval, **wanted)
+            found = session.send(call)
+            if not found["buckets"]:
+                log_why_empty(session, call.json)
         buckets = [
             {"start_time": bucket["start_time"], "count": bucket["count"]} for bucket in found["buckets"]
         ]

@@ -6,7 +6,7 @@ import json
 import re
 import socket
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 
 from planet_provider.client import data, filters, order_request, spec
 from planet_provider.sandbox.bundles import BUNDLES
+from planet_provider.sandbox.catalogue import Catalogue
 
 ROOT = Path(__file__).parents[3]
 
@@ -66,9 +67,73 @@ def test_what_is_unknown_is_warned_of_and_sent(
 
 
 @pytest.mark.parametrize(
+    ("build", "warning"),
+    [
+        (lambda: filters.range_filter("cloud_covr", lt=0.2), "'cloud_covr' is no field known in"),
+        (lambda: filters.range_filter("Cloud_Cover", lt=0.2), "did you mean cloud_cover?"),
+        (
+            lambda: filters.range_filter("cloud_cover", lt=20),
+            "config=20 is outside of what cloud_cover has, 0 to 1; did you mean 0.2?",
+        ),
+        (lambda: filters.number_in_filter("cloud_cover", [0, 50]), "config=50 is outside of"),
+        (lambda: filters.range_filter("cloud_cover", gt=-0.5), "config=-0.5 is outside of"),
+        (
+            lambda: filters.range_filter("clear_percent", gte=0.9),
+            "less than one percent, and clear_percent runs from 0 to 100; did you mean 90?",
+        ),
+        (
+            lambda: filters.range_filter("sun_elevation", gte=100),
+            "outside of what sun_elevation has, -90 to 90.",
+        ),
+        (
+            lambda: filters.range_filter("acquired", gte=2024),
+            "is a time, which a RangeFilter never matches; use a DateRangeFilter",
+        ),
+        (
+            lambda: filters.date_range_filter("cloud_cover", gte="2024-01-01T00:00:00Z"),
+            "is a number, which a DateRangeFilter never matches; use a RangeFilter or a NumberInFilter",
+        ),
+        (lambda: filters.string_in_filter("gsd", ["3"]), "which a StringInFilter never matches"),
+        (lambda: filters.string_in_filter("quality_category", ["Standard"]), "did you mean standard?"),
+        (lambda: filters.string_in_filter("publishing_stage", ["final"]), "did you mean finalized?"),
+        (
+            lambda: data.quick_search(["PSScene"], filters.asset_filter(["ortho_analytic_sr"])),
+            "search_filter.config='ortho_analytic_sr' is no asset type that PSScene was known to have",
+        ),
+        (
+            lambda: data.stats(
+                ["PSScene"],
+                filters.not_filter(filters.combine(filters.asset_filter(["ortho_analytic"]))),
+                "year",
+            ),
+            "search_filter.config.config[0].config='ortho_analytic' is no asset type that PSScene",
+        ),
+    ],
+)
+def test_a_filter_that_finds_nothing_is_warned_of_and_sent(
+    build: Callable[[], Any], warning: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    built = build()
+    assert built
+    [record] = caplog.records
+    assert warning in record.getMessage()
+    assert record.getMessage().endswith("It is sent as it is.")
+
+
+@pytest.mark.parametrize(
     "build",
     [
         order,
+        lambda: filters.range_filter("cloud_cover", gte=0, lte=1),
+        lambda: filters.range_filter("clear_percent", gte=0, lte=100),
+        lambda: filters.range_filter("clear_percent", gte=90.5),
+        lambda: filters.update_filter("cloud_cover", gte="2024-01-01T00:00:00Z"),
+        lambda: filters.string_in_filter("ground_control", ["true"]),
+        lambda: filters.string_in_filter("instrument", ["PSB.SD", "of tomorrow"]),
+        filters.std_quality_filter,
+        lambda: data.quick_search(["PSScene", "SkySatScene"], filters.asset_filter(["ortho_analytic_sr"])),
+        lambda: data.quick_search(["PSScene"], filters.asset_filter(["ortho_analytic", "ortho_visual"])),
+        lambda: data.quick_search(["SkySatVideo"], filters.asset_filter(["ortho_analytic_sr"])),
         lambda: order(bundle="analytic_8b_sr_udm2,analytic_udm2,visual"),
         lambda: order("Sentinel2L1C", "analytic"),
         lambda: search("SkySatVideo"),
@@ -117,6 +182,22 @@ def test_the_data_is_of_the_apis_form() -> None:
     assert "visual" in spec.product_bundles("PSScene")
     assert spec.product_bundles("FutureSat9000") == frozenset()
     assert spec.item_types("no_such") == frozenset()
+
+
+def test_it_knows_the_fields_of_the_sandbox(caplog: pytest.LogCaptureFixture) -> None:
+    now, times = (
+        datetime(2026, 3, 10, tzinfo=timezone.utc),
+        ("acquired", "published", "updated", "availability"),
+    )
+    for item in Catalogue(seed=5, items=500, now=now):
+        for name, value in item.properties.items():
+            if isinstance(value, (bool, str)) and name not in times:
+                filters.string_in_filter(name, [str(value).lower() if isinstance(value, bool) else value])
+            elif isinstance(value, str):
+                filters.date_range_filter(name, gte=value)
+            else:
+                filters.range_filter(name, gte=value)
+    assert caplog.messages == []
 
 
 def test_it_agrees_with_the_sandbox() -> None:

@@ -13,7 +13,7 @@ import redis as redis_py
 from benchmarks.redis_server import RedisServer
 from planet_provider.client.ratelimit import RateLimiter, Reservation, open_store
 from planet_provider.client.ratelimit.redis_store import RedisStore
-from planet_provider.client.ratelimit.slots import MIN_SPEED, Slots
+from planet_provider.client.ratelimit.slots import EASING, MIN_SPEED, QUICK_EASING, Slots
 from planet_provider.client.redis_url import redis_client
 from planet_provider.exceptions import RateLimitStoreError
 from ratelimit_support import CREDENTIAL, RATE_CLASS, Record, Slotted, densest, processes, take
@@ -21,7 +21,7 @@ from ratelimit_support import CREDENTIAL, RATE_CLASS, Record, Slotted, densest, 
 pytestmark = pytest.mark.cluster
 
 KEY = "planet-rate-limit:key"
-FIELDS = ("position", "next_slot", "speed", "pause", "since_cut")
+FIELDS = ("position", "next_slot", "speed", "pause", "since_cut", "easing")
 
 
 @pytest.fixture
@@ -71,6 +71,7 @@ def test_the_server_computes_what_the_policy_says(
             speed=chance.choice([1.0, chance.uniform(MIN_SPEED, 1)]),
             pause=chance.choice([0.0, chance.uniform(0, 60)]),
             since_cut=chance.uniform(0, 300),
+            easing=chance.choice([EASING, QUICK_EASING]),
         )
         age = chance.choice([0.0, chance.uniform(0, 100)])
         planted = plant(client, slots, age)

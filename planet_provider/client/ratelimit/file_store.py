@@ -27,8 +27,8 @@ from planet_provider.client.ratelimit.store import Reservation
 from planet_provider.exceptions import RateLimitStoreError
 
 #: Format, epoch, monotonic and wall clock of the latest look, the slots; then their checksum.
-_STATE = struct.Struct("<4s8s7d")
-_FORMAT = b"PRL1"
+_STATE = struct.Struct("<4s8s8d")
+_FORMAT = b"PRL2"
 _CHECKSUM = struct.Struct("<I")
 _SIZE = _STATE.size + _CHECKSUM.size
 

@@ -16,33 +16,34 @@ _PREFIX = "planet-rate-limit:"
 #: :class:`~planet_provider.client.ratelimit.slots.Slots` in the server, by the server's clock: hosts may
 #: disagree about the time, but a wait is relative. A key is kept until forgetting it makes no difference.
 _SCRIPT = f"""
-local CUT, MIN_SPEED, EASING = {slots.CUT!r}, {slots.MIN_SPEED!r}, {slots.EASING!r}
+local CUT, MIN_SPEED, FULL_SPEED = {slots.CUT!r}, {slots.MIN_SPEED!r}, {slots.FULL_SPEED!r}
+local CALM, EASING, QUICK_EASING = {slots.CALM_SECONDS!r}, {slots.EASING!r}, {slots.QUICK_EASING!r}
 local BACKOFF, MAX_PAUSE = {slots.BACKOFF_SECONDS!r}, {slots.MAX_PAUSE_SECONDS!r}
-local NAMES = {{'epoch', 'looked', 'position', 'next_slot', 'speed', 'pause', 'since_cut'}}
+local NAMES = {{'epoch', 'looked', 'position', 'next_slot', 'speed', 'pause', 'since_cut', 'easing'}}
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1e6
 local kept = redis.call('HMGET', KEYS[1], unpack(NAMES))
 local epoch = kept[1] or (clock[1] .. '.' .. clock[2])
 local looked, position, next_slot = tonumber(kept[2] or now), tonumber(kept[3] or 0), tonumber(kept[4] or 0)
 local speed, pause = tonumber(kept[5] or 1), tonumber(kept[6] or 0)
-local since_cut = tonumber(kept[7] or {slots.LONG_AGO!r})
+local since_cut, easing = tonumber(kept[7] or {slots.LONG_AGO!r}), tonumber(kept[8] or EASING)
 
 local elapsed = math.max(0, now - looked)
 since_cut = since_cut + elapsed
 local held = math.min(elapsed, pause)
 pause = pause - held
 elapsed = elapsed - held
-local ramp = math.min(elapsed, (1 - speed) / EASING)
-position = position + elapsed - ramp + ramp * (speed + EASING * ramp / 2)
-speed = math.min(1, speed + EASING * ramp)
+local ramp = math.min(elapsed, (1 - speed) / easing)
+position = position + elapsed - ramp + ramp * (speed + easing * ramp / 2)
+speed = math.min(1, speed + easing * ramp)
 
 local function wait_for(slot)
   local distance = slot - position
   if distance <= 0 then return pause end
-  local full = (1 - speed) / EASING
+  local full = (1 - speed) / easing
   local full_distance = full * (1 + speed) / 2
   if distance >= full_distance then return pause + full + distance - full_distance end
-  return pause + (math.sqrt(speed * speed + 2 * EASING * distance) - speed) / EASING
+  return pause + (math.sqrt(speed * speed + 2 * easing * distance) - speed) / easing
 end
 
 local slot, wait = 0, 0
@@ -54,6 +55,7 @@ elseif ARGV[1] == 'until' then
   wait = wait_for(tonumber(ARGV[2]))
 else
   if since_cut > tonumber(ARGV[3]) then
+    easing = speed >= FULL_SPEED and since_cut > CALM and QUICK_EASING or EASING
     speed = math.max(MIN_SPEED, speed * CUT)
     since_cut = 0
   end
@@ -61,7 +63,7 @@ else
   pause = math.max(pause, math.min(asked, MAX_PAUSE))
 end
 
-local values = {{now, position, next_slot, speed, pause, since_cut}}
+local values = {{now, position, next_slot, speed, pause, since_cut, easing}}
 local fields = {{'epoch', epoch}}
 for i, value in ipairs(values) do
   table.insert(fields, NAMES[i + 1])

@@ -15,8 +15,16 @@ from dataclasses import dataclass
 CUT = 0.5
 MIN_SPEED = 1 / 16
 
-#: Speed regained per second: a minute from half the configured rate to all of it.
+#: Speed regained per second after refusals that follow each other: a minute from half the rate to all of it.
 EASING = 1 / 120
+
+#: The same after a single refusal: six seconds.
+QUICK_EASING = 1 / 12
+
+#: A refusal is a single one if requests went at full speed (but for rounding), and the latest cut is so many
+#: seconds ago.
+FULL_SPEED = 0.999
+CALM_SECONDS = 30.0
 
 #: Seconds of the shortest pause after a 429 without Retry-After; it grows as the speed falls, up to 8 s.
 BACKOFF_SECONDS = 0.5
@@ -37,6 +45,7 @@ class Slots:
     :param speed: Share of the configured rate that is given out now, up to 1.
     :param pause: Seconds during which the line stands still.
     :param since_cut: Seconds since the speed was cut.
+    :param easing: Speed that is regained per second.
     """
 
     position: float = 0.0
@@ -44,6 +53,7 @@ class Slots:
     speed: float = 1.0
     pause: float = 0.0
     since_cut: float = LONG_AGO
+    easing: float = EASING
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""
@@ -51,20 +61,20 @@ class Slots:
         held = min(seconds, self.pause)
         self.pause -= held
         seconds -= held
-        ramp = min(seconds, (1.0 - self.speed) / EASING)
-        self.position += seconds - ramp + ramp * (self.speed + EASING * ramp / 2)
-        self.speed = min(1.0, self.speed + EASING * ramp)
+        ramp = min(seconds, (1.0 - self.speed) / self.easing)
+        self.position += seconds - ramp + ramp * (self.speed + self.easing * ramp / 2)
+        self.speed = min(1.0, self.speed + self.easing * ramp)
 
     def until(self, slot: float) -> float:
         """Return the seconds until the line reaches a slot, if no further 429 comes."""
         distance = slot - self.position
         if distance <= 0.0:
             return self.pause
-        ramp = (1.0 - self.speed) / EASING
+        ramp = (1.0 - self.speed) / self.easing
         ramp_distance = ramp * (1.0 + self.speed) / 2
         if distance >= ramp_distance:
             return self.pause + ramp + distance - ramp_distance
-        return self.pause + (math.sqrt(self.speed**2 + 2 * EASING * distance) - self.speed) / EASING
+        return self.pause + (math.sqrt(self.speed**2 + 2 * self.easing * distance) - self.speed) / self.easing
 
     def reserve(self, interval: float, max_wait: float) -> tuple[float, float]:
         """Take the next free slot, unless it is too far away.
@@ -87,6 +97,8 @@ class Slots:
             new about the speed.
         """
         if self.since_cut > age:
+            single = self.speed >= FULL_SPEED and self.since_cut > CALM_SECONDS
+            self.easing = QUICK_EASING if single else EASING
             self.speed = max(MIN_SPEED, self.speed * CUT)
             self.since_cut = 0.0
         pause = BACKOFF_SECONDS / self.speed if seconds is None else seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,10 +11,12 @@ from hypothesis import strategies as st
 
 from planet_provider.client.ratelimit.slots import (
     BACKOFF_SECONDS,
+    CALM_SECONDS,
     EASING,
     LONG_AGO,
     MAX_PAUSE_SECONDS,
     MIN_SPEED,
+    QUICK_EASING,
     Slots,
 )
 
@@ -29,6 +32,7 @@ def any_slots(draw: st.DrawFn) -> Slots:
         speed=draw(st.floats(MIN_SPEED, 1)),
         pause=draw(st.one_of(st.just(0.0), st.floats(0, 100))),
         since_cut=draw(st.floats(0, 1000)),
+        easing=draw(st.sampled_from([EASING, QUICK_EASING])),
     )
 
 
@@ -53,7 +57,7 @@ def test_a_slot_beyond_the_longest_wait_is_not_taken() -> None:
 
 @given(any_slots(), st.lists(seconds, max_size=6))
 def test_many_looks_come_to_the_same_as_one(slots: Slots, steps: list[float]) -> None:
-    other = Slots(slots.position, slots.next_slot, slots.speed, slots.pause, slots.since_cut)
+    other = replace(slots)
     for step in steps:
         slots.advance(step)
     other.advance(math.fsum(steps))
@@ -111,14 +115,40 @@ def test_answers_to_requests_from_before_a_cut_cut_no_further() -> None:
     assert slots.speed < 0.3
 
 
-def test_the_speed_eases_back_to_the_configured_one() -> None:
+def test_after_a_single_429_the_speed_is_back_within_seconds() -> None:
+    slots = Slots()
+    slots.hold(1.0, 0.0)
+    assert slots.speed == 0.5
+    slots.advance(1.0 + 3.0)
+    assert slots.speed == pytest.approx(0.75)
+    slots.advance(3.0)
+    assert slots.speed == pytest.approx(1.0)
+    assert slots.position == pytest.approx(4.5), "three quarters of six seconds"
+
+
+@pytest.mark.parametrize("calm", [0.0, 6.5, CALM_SECONDS - 1])
+def test_after_429s_that_follow_each_other_it_takes_a_minute_and_more(calm: float) -> None:
     slots = Slots()
     slots.hold(0.0, 0.0)
-    assert slots.speed == 0.5
-    slots.advance(0.25 / EASING)
-    assert slots.speed == pytest.approx(0.75)
+    slots.advance(calm + 0.01)
+    slots.hold(0.0, 0.0)
+    before = slots.speed
+    slots.advance(0.1 / EASING)
+    assert slots.speed == pytest.approx(before + 0.1)
     slots.advance(10 / EASING)
     assert slots.speed == 1.0
+    slots.hold(0.0, 0.0)
+    slots.advance(6.5)
+    assert slots.speed == pytest.approx(1.0), "a single one again"
+
+
+def test_a_long_pause_does_not_make_the_next_429_a_single_one() -> None:
+    slots = Slots()
+    slots.hold(CALM_SECONDS * 4, 0.0)
+    slots.advance(CALM_SECONDS * 4)
+    slots.hold(0.0, 0.0)
+    slots.advance(6.5)
+    assert slots.speed == pytest.approx(0.25 + 6.5 * EASING)
 
 
 def test_nothing_counts_as_a_recent_cut_at_the_start() -> None:

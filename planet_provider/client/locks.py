@@ -18,8 +18,9 @@ from urllib.parse import urlsplit
 
 from planet_provider.client.flock import LockedFile, check_own_folder
 from planet_provider.client.ratelimit.open import Fallback, check_store_url, local_directory, store_directory
+from planet_provider.client.ratelimit.store import store_error
 from planet_provider.client.redis_url import redis_client, redis_label
-from planet_provider.exceptions import LockTimeoutError, RateLimitStoreError
+from planet_provider.exceptions import LockTimeoutError
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -138,8 +139,8 @@ class FileLocks:
         except TimeoutError as error:
             raise _too_long(timeout) from error
         except OSError as error:
-            raise RateLimitStoreError(
-                f"rate_limit_store=file://{self._directory}: a lock can't be made: {error}."
+            raise store_error(
+                f"file://{self._directory}", "a lock can't be made", error, stands_in=self._private
             ) from error
         try:
             yield _Kept()
@@ -182,9 +183,7 @@ class RedisLocks:
         try:
             acquired = lock.acquire()
         except (RedisError, OSError) as error:
-            failure = RateLimitStoreError(
-                f"rate_limit_store={self._label}: a lock can't be taken: {type(error).__name__}: {error}."
-            )
+            failure = store_error(self._label, "a lock can't be taken", error)
             if self._local is None:
                 raise failure from error
             log.warning("%s It holds for this machine only.", failure)

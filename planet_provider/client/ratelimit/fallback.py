@@ -41,6 +41,10 @@ class FallbackStore:
     :param primary: The store.
     :param local: The store to use meanwhile.
     :param share: Share of the rate to use meanwhile, above 0 and up to 1.
+    :param of: Share of the configured rates that the store itself gives out: less than 1 where it stands in for
+        another one.
+    :param name: How to call the store in the log.
+    :param users: Who has the share meanwhile, for the log.
     :param clock: Monotonic seconds.
     """
 
@@ -52,11 +56,17 @@ class FallbackStore:
         local: RateStore,
         share: float,
         *,
+        of: float = 1.0,
+        name: str = "The store of the rate limit",
+        users: str = "from here",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._primary = primary
         self._local = local
         self._share = share
+        self._of = of
+        self._name = name
+        self._users = users
         self._clock = clock
         self._retry_at: float | None = None
         self._untold: dict[str, _Hold] = {}
@@ -107,12 +117,15 @@ class FallbackStore:
             self._retry_at = self._clock() + RETRY_SECONDS
             if retry_at is None:
                 log.warning(
-                    "%s Until it works again, requests go at %g %% of the configured rates from here.",
+                    "%s Until it works again, requests go at %g %% of the configured rates %s.",
                     error,
-                    100 * self._share,
+                    100 * self._of * self._share,
+                    self._users,
                 )
             return ask_local()
         if retry_at is not None:
             self._retry_at = None
-            log.warning("The store of the rate limit works again.")
+            log.warning(
+                "%s works again: requests go at %g %% of the configured rates.", self._name, 100 * self._of
+            )
         return answer

@@ -23,8 +23,7 @@ from urllib.parse import quote
 
 from planet_provider.client.flock import LockedFile, check_own_folder
 from planet_provider.client.ratelimit.slots import Slots
-from planet_provider.client.ratelimit.store import Reservation
-from planet_provider.exceptions import RateLimitStoreError
+from planet_provider.client.ratelimit.store import Reservation, store_error
 
 #: Format, epoch, monotonic and wall clock of the latest look, the slots; then their checksum.
 _STATE = struct.Struct("<4s8s8d")
@@ -104,10 +103,8 @@ class FileStore:
                 Path(self._directory).mkdir(mode=0o700, parents=True, exist_ok=True)
                 return self._locked(path, act)
         except OSError as error:
-            raise RateLimitStoreError(
-                f"rate_limit_store=file://{self._directory}: {error}. The folder must be writable for every "
-                "process that talks to Planet, on a file system that has locks and room."
-            ) from error
+            what = "no slot of the rate limit can be taken"
+            raise store_error(f"file://{self._directory}", what, error, stands_in=self._private) from error
 
     def _locked(self, path: str, act: Callable[[Slots], _Answer]) -> tuple[_Answer, str]:
         if self._private:

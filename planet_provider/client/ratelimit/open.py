@@ -71,15 +71,20 @@ def open_store(url: str, fallback: Fallback) -> RateStore:
         return _memory
     store: RateStore
     if scheme == "file":
-        store = FileStore(store_directory(url))
+        store, name = FileStore(store_directory(url)), url
     else:
-        store = RedisStore(redis_client(url), redis_label(url))
-    machine = _with_fallback(FileStore(local_directory(), private=True), _memory, 1.0)
-    return _with_fallback(store, machine, fallback)
-
-
-def _with_fallback(store: RateStore, local: RateStore, fallback: Fallback) -> RateStore:
-    return store if fallback == "fail" else FallbackStore(store, local, fallback)
+        store, name = RedisStore(redis_client(url), redis_label(url)), redis_label(url)
+    if fallback == "fail":
+        return store
+    machine = FallbackStore(
+        FileStore(local_directory(), private=True),
+        _memory,
+        1.0,
+        of=fallback,
+        name=f"file://{local_directory()}",
+        users="from each process",
+    )
+    return FallbackStore(store, machine, fallback, name=name, users="from this machine")
 
 
 def local_directory() -> str:

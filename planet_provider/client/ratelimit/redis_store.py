@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planet_provider.client.ratelimit import slots
-from planet_provider.client.ratelimit.store import Reservation
-from planet_provider.exceptions import RateLimitStoreError
+from planet_provider.client.ratelimit.store import Reservation, store_error
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -108,9 +107,7 @@ class RedisStore:
         try:
             return self._script(keys=[_PREFIX + key], args=[_text(each) for each in arguments])  # type: ignore[no-any-return]
         except (RedisError, OSError) as error:
-            raise RateLimitStoreError(
-                f"rate_limit_store={self._label}: {type(error).__name__}: {error}."
-            ) from error
+            raise store_error(self._label, "no slot of the rate limit can be taken", error) from error
 
 
 def _text(value: str | float) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from planet_provider.exceptions import RateLimitStoreError
+
 
 class Reservation(NamedTuple):
     """A slot that was taken, or that would have been next.
@@ -51,3 +53,30 @@ class RateStore(Protocol):
         :raises RateLimitStoreError: The store can't be used now.
         """
         ...
+
+
+def store_error(label: str, what: str, error: Exception, *, stands_in: bool = False) -> RateLimitStoreError:
+    """Build the error for a store that can't be used, with the extra to set.
+
+    :param label: URL of the store, without credentials.
+    :param what: What can't be done, e.g. ``a lock can't be taken``.
+    :param error: Why.
+    :param stands_in: Whether this is the machine's own folder, in place of the store that the extra names.
+    """
+    name = f"rate_limit_store={label}"
+    if stands_in:
+        name = f"the folder that stands in for rate_limit_store, {label}"
+        remedy = "Repair the store itself, or set TMPDIR to a folder that this user can write to"
+    elif label.startswith("file:"):
+        remedy = (
+            "Set the extra rate_limit_store of the Planet connection to a folder that every process of this "
+            "machine can write to, such as file:///var/lib/planet, on a file system that has locks and room; or "
+            "to redis://host:6379/0"
+        )
+    else:
+        remedy = (
+            "Check that this Redis can be reached, has room (maxmemory) and takes writes (a read-only replica "
+            "does not), or set the extra rate_limit_store of the Planet connection to another one"
+        )
+    cause = f"{type(error).__name__}: {error}".rstrip(". ")
+    return RateLimitStoreError(f"{name}: {what}: {cause}. {remedy}.")

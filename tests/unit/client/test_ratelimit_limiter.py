@@ -19,7 +19,7 @@ from planet_provider.client.ratelimit import MemoryStore, RateLimiter, Reservati
 from planet_provider.client.ratelimit.fallback import RETRY_SECONDS, FallbackStore
 from planet_provider.client.ratelimit.file_store import FileStore
 from planet_provider.client.ratelimit.limiter import LOOK_AGAIN_SECONDS
-from planet_provider.client.ratelimit.open import store_directory
+from planet_provider.client.ratelimit.open import local_directory, store_directory
 from planet_provider.client.ratelimit.store import RateStore
 from planet_provider.client.redis_url import check_redis_url, redis_label
 from planet_provider.exceptions import ConfigurationError, RateLimitQueueError, RateLimitStoreError
@@ -280,6 +280,39 @@ def test_an_unusable_folder_leaves_the_machine_its_share(
     store = open_store(f"file://{tmp_path}/file", 0.25)
     assert spacing(store) == pytest.approx(40.0)
     assert "25 %" in caplog.text
+
+
+def test_the_log_tells_the_rates_of_the_fallback_of_the_fallback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither folder can be used: then each process has the share, and not the whole rate."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "file").touch()
+    Path(local_directory()).touch()
+    store = open_store(f"file://{tmp_path}/file", 0.1)
+    assert spacing(store) == pytest.approx(100.0)
+    outer, inner = caplog.messages
+    assert f"rate_limit_store=file://{tmp_path}/file: " in outer
+    assert "Set the extra rate_limit_store of the Planet connection" in outer
+    assert "requests go at 10 % of the configured rates from this machine." in outer
+    assert f"stands in for rate_limit_store, file://{local_directory()}: " in inner
+    assert "set TMPDIR" in inner
+    assert "requests go at 10 % of the configured rates from each process." in inner
+
+
+@pytest.mark.parametrize("of", [1.0, 0.1])
+def test_the_log_tells_the_rates_when_a_store_works_again(
+    primary: Broken, clock: Clock, caplog: pytest.LogCaptureFixture, of: float
+) -> None:
+    store = FallbackStore(primary, MemoryStore(clock), 1.0, of=of, name="redis://host", clock=clock)
+    primary.works = False
+    store.reserve("key", 1.0, 60.0)
+    primary.works = True
+    clock.advance(RETRY_SECONDS)
+    store.reserve("key", 1.0, 60.0)
+    assert caplog.messages[-1] == (
+        f"redis://host works again: requests go at {100 * of:g} % of the configured rates."
+    )
 
 
 def test_with_fail_there_is_no_fallback(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ cancelled: they are already. So what counts is the state that an order has in th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +14,14 @@ from planet_provider.client import checks, orders
 from planet_provider.client.parse import JSONObject
 from planet_provider.client.redact import redact_text
 from planet_provider.client.states import OrderState, order_state
-from planet_provider.exceptions import NotFoundError, OrderNotCancellableError
+from planet_provider.exceptions import (
+    NotFoundError,
+    OrderNotCancellableError,
+    PlanetError,
+    ServerError,
+    TransportError,
+    UnexpectedResponseError,
+)
 
 if TYPE_CHECKING:
     from planet_provider.client.session import PlanetSession
@@ -53,11 +60,36 @@ def cancel_order(session: PlanetSession, order_id: str) -> JSONObject:
     """
     try:
         return session.send(orders.cancel(order_id))
-    except OrderNotCancellableError:
+    except (OrderNotCancellableError, TransportError, ServerError, UnexpectedResponseError) as error:
+        order = _cancelled(session, order_id)
+        if order is None:
+            raise error from None
+        return order
+
+
+def _cancelled(session: PlanetSession, order_id: str) -> JSONObject | None:
+    """Return an order that is cancelled, however that was answered; ``None`` where it is not, or nobody knows."""
+    try:
         order = session.send(orders.get(order_id))
-        if order_state(order["state"]) is OrderState.CANCELLED:
-            return order
-        raise
+        return order if order_state(order["state"]) is OrderState.CANCELLED else None
+    except PlanetError:
+        return None
+
+
+def cancel_for_killed_task(open_session: Callable[[], PlanetSession], order_id: str, log: Any) -> None:
+    """Cancel the order of a task that was killed, and say in its log what came of it.
+
+    :param open_session: Opens a session of the account that placed the order.
+    :param order_id: Planet order UUID.
+    :param log: The task's logger, which is Airflow's own kind.
+    """
+    try:
+        with open_session() as session:
+            cancel_order(session, order_id)
+    except PlanetError as error:
+        log.warning("Order %s was not cancelled: %s", order_id, error)
+    else:
+        log.info("Order %s is cancelled.", order_id)
 
 
 def cancel_orders(session: PlanetSession, order_ids: Iterable[str]) -> tuple[JSONObject, list[Cancellation]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import BaseHook
 
 from planet_provider.client import checks, order_request
+from planet_provider.client.cancelling import cancel_for_killed_task
 from planet_provider.client.config import PlanetConfig
 from planet_provider.client.links import order_page
 from planet_provider.client.session import PlanetSession
@@ -18,7 +19,6 @@ from planet_provider.exceptions import (
     InvalidInputError,
     OrderConcurrencyError,
     OrderTimeoutError,
-    PlanetError,
     RateLimitQueueError,
     TriggerEventError,
 )
@@ -241,12 +241,7 @@ class PlanetCreateOrderOperator(PlanetOperator):
                 "Order %s is not cancelled: this task has not ended, so a new try goes on.", order_id
             )
             return
-        try:
-            self.hook.cancel_order(order_id)
-        except PlanetError as error:
-            self.log.warning("Order %s was not cancelled: %s", order_id, error)
-        else:
-            self.log.info("Order %s is cancelled.", order_id)
+        cancel_for_killed_task(self.hook.session, order_id, self.log)
 
     def _order(self, context: Context, deadline: float) -> str:
         with self.hook.session() as session:

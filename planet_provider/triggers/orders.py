@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
-from planet_provider.client import orders
+from planet_provider.client.cancelling import cancel_for_killed_task
 from planet_provider.client.links import order_page
+from planet_provider.client.session import PlanetSession
 from planet_provider.client.states import OrderState, order_state
 from planet_provider.exceptions import PlanetError
 from planet_provider.hooks.planet import PlanetHook
@@ -15,7 +17,6 @@ from planet_provider.ordering.outcome import is_reached
 from planet_provider.triggers.base import PlanetTrigger
 from planet_provider.triggers.events import done_event
 from planet_provider.triggers.order_watch import OrderPoller, Summary
-from planet_provider.triggers.patience import open_session
 
 #: Keeps the event loop from forgetting a task whose trigger has gone.
 _cancelling: set[asyncio.Task[None]] = set()
@@ -111,12 +112,12 @@ class PlanetOrderTrigger(PlanetTrigger):
             return
         try:
             config = await PlanetHook(self.planet_conn_id).async_config()
-            async with await open_session(config) as session:
-                await session.send(orders.cancel(self.order_id))
         except PlanetError as error:
             self.log.warning("Order %s was not cancelled: %s", self.order_id, error)
-        else:
-            self.log.info("Order %s is cancelled.", self.order_id)
+            return
+        # In a thread, so that it is the same code that cancels on a worker.
+        open_session = partial(PlanetSession, config)
+        await asyncio.to_thread(cancel_for_killed_task, open_session, self.order_id, self.log)
 
 
 def _shown(order: Summary) -> tuple[str, str]:

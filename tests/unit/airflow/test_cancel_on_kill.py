@@ -11,7 +11,7 @@ from airflow_support import FakeTaskInstance, Scenes
 
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.operators.orders import PlanetCreateOrderOperator
-from planet_provider.sandbox import Sandbox
+from planet_provider.sandbox import Fault, Sandbox
 from planet_provider.triggers.orders import PlanetOrderTrigger
 
 ENDED = ["failed", "success", "skipped", "upstream_failed", "removed"]
@@ -134,13 +134,29 @@ class TestInTheTriggerer:
         await killed(order_id, ti, states(ti, "failed"), monkeypatch)
         assert planet.orders[order_id]["state"] == "running"
 
+    @pytest.mark.parametrize("fault", [{"kind": "drop_after"}, {"kind": "corrupt", "after_bytes": 0}])
+    async def test_its_first_answer_is_lost(
+        self,
+        planet: Sandbox,
+        order_id: str,
+        ti: Any,
+        fault: dict[str, Any],
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """Repeated, the request is refused with 409: the order is cancelled already."""
+        planet.faults.add(Fault(method="PUT", **fault))
+        await killed(order_id, ti, states(ti, "failed"), monkeypatch)
+        assert planet.orders[order_id]["state"] == "cancelled"
+        said = capsys.readouterr().out
+        assert f"Order {order_id} is cancelled." in said
+        assert "not cancelled" not in said
+
     async def test_a_second_is_enough_though_planet_takes_longer(
         self, planet: Sandbox, order_id: str, ti: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Airflow cancels what on_kill awaits; the order's cancelling goes on."""
         from airflow.sdk.execution_time import task_runner
-
-        from planet_provider.sandbox import Fault
 
         planet.faults.add(Fault(kind="delay", method="PUT", seconds=2.0))
         monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(states(ti, "failed")), raising=False)

@@ -12,7 +12,7 @@ from client_support import NO_ORDER, order_request, session_of
 from planet_provider.client import orders
 from planet_provider.client.cancelling import cancel_order, cancel_orders
 from planet_provider.client.session import PlanetSession
-from planet_provider.exceptions import InvalidInputError, NotFoundError, OrderNotCancellableError
+from planet_provider.exceptions import InvalidInputError, NotFoundError, OrderNotCancellableError, ServerError
 from planet_provider.sandbox import Fault, Sandbox
 
 pytestmark = pytest.mark.planet_sandbox(rate_limits=False, scene_pixels=64)
@@ -51,6 +51,25 @@ def test_one_whose_answer_is_lost(planet_sandbox: Sandbox, session: PlanetSessio
     planet_sandbox.faults.add(fault)
     assert cancel_order(session, order_id)["state"] == "cancelled"
     assert planet_sandbox.orders[order_id]["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("fault", [{"kind": "drop_after"}, {"kind": "corrupt", "after_bytes": 0}])
+def test_one_whose_answers_are_all_lost(planet_sandbox: Sandbox, fault: dict[str, Any]) -> None:
+    with session_of(planet_sandbox, max_attempts=2) as session:
+        [order_id] = placed(session, 1)
+        planet_sandbox.faults.add(Fault(method="PUT", times=None, **fault))
+        assert cancel_order(session, order_id)["state"] == "cancelled"
+
+
+def test_what_is_not_known_is_no_success(planet_sandbox: Sandbox) -> None:
+    with session_of(planet_sandbox, max_attempts=1) as session:
+        [order_id] = placed(session, 1)
+        planet_sandbox.faults.add(Fault(kind="status", status=503, method="PUT"))
+        with pytest.raises(ServerError, match="PUT"):
+            cancel_order(session, order_id)
+        planet_sandbox.faults.add(Fault(kind="status", status=503, path=order_id, times=None))
+        with pytest.raises(ServerError, match="PUT"):
+            cancel_order(session, order_id)
 
 
 def test_one_that_runs_and_one_that_is_not(planet_sandbox: Sandbox, session: PlanetSession) -> None:

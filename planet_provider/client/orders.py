@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from planet_provider.client import checks
@@ -36,7 +37,7 @@ def create(request: Mapping[str, Any]) -> Call[JSONObject]:
         method="POST",
         path=_ORDERS,
         rate_class="orders.create",
-        parse=_order,
+        parse=_placed,
         json=dict(request),
         repeatable=False,
     )
@@ -48,7 +49,10 @@ def get(order_id: str) -> Call[JSONObject]:
     :param order_id: Planet order UUID.
     """
     return Call(
-        method="GET", path=f"{_ORDERS}/{checks.order_id(order_id)}", rate_class="orders.get", parse=_order
+        method="GET",
+        path=f"{_ORDERS}/{checks.order_id(order_id)}",
+        rate_class="orders.get",
+        parse=check_shape,
     )
 
 
@@ -122,6 +126,22 @@ def changes(
     return replace(listed, parse=_readable_orders)
 
 
+def namesakes(name: str) -> Call[list[JSONObject]]:
+    """List orders as :func:`list_orders` does, with the rows that can't be read: any may be the one looked for.
+
+    :param name: The whole name.
+    """
+    return replace(list_orders(name=name), parse=_any_orders)
+
+
+def created_since(since: datetime) -> Call[list[JSONObject]]:
+    """List the orders that were created since a point in time, with the rows that can't be read.
+
+    :param since: With a time zone.
+    """
+    return replace(list_orders(created_on=(since, None)), parse=_any_orders)
+
+
 def cancel(order_id: str) -> Call[JSONObject]:
     """Cancel a queued order.
 
@@ -192,22 +212,78 @@ def _sort_by(value: str | None) -> str | None:
     return value
 
 
-def _order(body: Any) -> JSONObject:
-    order = json_object(body)
-    if not isinstance(order["id"], str) or not isinstance(order["state"], str):
+def check_identity(order: Any) -> JSONObject:
+    """Check that one can tell which order this is: its id, state and products.
+
+    :param order: As Planet described it.
+    :return: The order.
+    :raises KeyError: It has no id or no state.
+    :raises TypeError: What is of the wrong kind.
+    """
+    found = json_object(order)
+    if not isinstance(found["id"], str) or not isinstance(found["state"], str):
         raise TypeError("an order's id and state must be strings")
+    for product in _optional(found.get("products"), list, "products") or ():
+        _check_product(json_object(product))
+    return found
+
+
+def check_shape(order: Any) -> JSONObject:
+    """Check that an order is described in a way that can be read, with its results and hints.
+
+    :param order: As Planet described it.
+    :return: The order.
+    :raises KeyError: It has no id or no state.
+    :raises TypeError: What is of the wrong kind.
+    """
+    found = check_identity(order)
+    links = _optional(found.get("_links"), dict, "_links") or {}
+    for result in _optional(links.get("results"), list, "_links.results") or ():
+        _optional(result, dict, "_links.results[]")
+    for tool in _optional(found.get("tools"), list, "tools") or ():
+        _optional(tool, dict, "tools[]")
+    _optional(found.get("delivery"), dict, "delivery")
+    _optional(found.get("error_hints"), list, "error_hints")
+    return found
+
+
+def _check_product(product: JSONObject) -> None:
+    item_ids = _optional(product.get("item_ids"), list, "item_ids") or ()
+    quad_ids = _optional(product.get("quad_ids"), list, "quad_ids") or ()
+    texts = [*item_ids, *quad_ids, *([product.get("item_type")] if item_ids else ())]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("an order's item_ids, quad_ids and item_type must be strings")
+
+
+def _placed(body: Any) -> JSONObject:
+    order = check_shape(body)
+    checks.order_id(order["id"])
     return order
 
 
+def _optional(value: Any, kind: type, name: str) -> Any:
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(f"an order's {name} must be a {kind.__name__}, not {type(value).__name__}")
+    return value
+
+
 def _orders(body: Any) -> list[JSONObject]:
-    return [_order(row) for row in json_object(body)["orders"]]
+    return [check_shape(row) for row in _rows(body)]
 
 
 def _readable_orders(body: Any) -> list[JSONObject]:
+    return [row for row in _rows(body) if isinstance(row, dict) and isinstance(row.get("id"), str)]
+
+
+def _any_orders(body: Any) -> list[JSONObject]:
+    return [row for row in _rows(body) if isinstance(row, dict)]
+
+
+def _rows(body: Any) -> list[Any]:
     rows = json_object(body)["orders"]
     if not isinstance(rows, list):
         raise TypeError(f"expected a list of orders, got {type(rows).__name__}")
-    return [row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
+    return rows
 
 
 def _next_page(body: Any) -> str | None:

@@ -154,14 +154,19 @@ def retry_after(response: httpx.Response) -> float | None:
     until = _http_date(value)
     if until is None:
         return None
-    now = _http_date(response.headers.get("Date", "")) or datetime.now(timezone.utc)
+    now = answered_at(response) or datetime.now(timezone.utc)
     return min(max(0.0, (until - now).total_seconds()), MAX_RETRY_AFTER_SECONDS)
+
+
+def answered_at(response: httpx.Response) -> datetime | None:
+    """Return when an answer was given, by the server's clock: to the second, and not later than it was."""
+    return _http_date(response.headers.get("Date", ""))
 
 
 def _http_date(value: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return date.replace(tzinfo=timezone.utc) if date.tzinfo is None else date
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache, partial
 from types import TracebackType
 from typing import Any, TypeVar, cast
@@ -32,7 +33,7 @@ from planet_provider.client.ratelimit import RateLimiter, open_store
 from planet_provider.client.redact import install_log_redaction, origin, redact_url
 from planet_provider.client.redirects import MAX_REDIRECTS, NEW_LINK, checked, discard, followed
 from planet_provider.client.repeated import Attempts
-from planet_provider.client.responses import result, transport_error
+from planet_provider.client.responses import answered_at, result, transport_error
 from planet_provider.client.retry import QueueTime, retry_options
 from planet_provider.exceptions import PlanetError, RateLimitError, TransferError, UnexpectedResponseError
 
@@ -137,6 +138,8 @@ class PlanetSession(_Core):
 
     def __init__(self, config: PlanetConfig, *, limiter: RateLimiter | None = None) -> None:
         super().__init__(config, limiter)
+        #: When Planet gave its latest answer to a call, by its own clock; ``None`` before the first.
+        self.answered_at: datetime | None = None
         self._http = CookielessClient(**self._client_options())
         use_large_reads(self._http)
         self._headers = {**self._http.headers, "accept-encoding": "identity"}
@@ -227,6 +230,7 @@ class PlanetSession(_Core):
                 response = self._http.request(**self._request_options(call, sending.auth))
             except httpx.HTTPError as error:
                 raise transport_error(error, call.label) from error
+            self.answered_at = answered_at(response) or self.answered_at
             return result(call, response)
 
     def _retrying(

@@ -88,8 +88,8 @@ class PlanetCreateOrderOperator(PlanetOperator):
     :param subscription_id: Planet subscription to charge.
     :param reuse: ``content``: an earlier order of the same content, from any run, is reused. ``run``: only
         one of this DAG run. (templated)
-    :param reuse_max_age: How old an order may be, when the DAG run begins, to be reused; by default any age.
-        Planet keeps them 90 days.
+    :param reuse_max_age: How old an order of another run may be, when the DAG run begins, to be reused; by default
+        any age. Planet keeps them 90 days. The run's own order may have any age.
     :param max_items: Refuse to place an order of more scenes.
     :param max_area_km2: Refuse to place an order of more square kilometres: the geodesic area of the items'
         footprints within the clip's area.
@@ -276,16 +276,19 @@ class PlanetCreateOrderOperator(PlanetOperator):
 
         ti: Any = context["ti"]
         dag_run: Any = context.get("dag_run")
+        run = f"{ti.dag_id}/{ti.run_id}"
+        by_run = self.reuse == "run"
         return place_order(
             session,
             request,
-            salt="" if self.reuse == "content" else f"{ti.dag_id}/{ti.run_id}",
-            reuse_max_age=self.reuse_max_age,
+            salt=run if by_run else "",
+            reuse_max_age=None if by_run else self.reuse_max_age,
             asked_at=getattr(dag_run, "start_date", None),
             patience=self.patience,
             journal=context.get("task_state_store"),  # Airflow 3.3
             retried=ti.try_number > 1,
             before_placing=before_placing,
+            run=run,
         )
 
     def _facts(self, placed: PlacedOrder) -> dict[str, Any]:

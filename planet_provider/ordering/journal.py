@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from planet_provider.ordering.ledger import Ledger, Record, decode
+from planet_provider.exceptions import RateLimitStoreError
+from planet_provider.ordering.ledger import Record, decode, unreadable
+
+_PLACE = "Airflow's task state store"
 
 
 class Journal(Protocol):
@@ -22,27 +26,36 @@ class Journal(Protocol):
 
 
 class JournalLedger:
-    """A ledger that a task's journal stands behind: it survives where the task's next try runs elsewhere.
+    """A ledger in a task's journal: it is there where the task's next try runs elsewhere.
 
-    :param ledger: What twins share.
-    :param journal: What the task remembers.
+    :param journal: What the task remembers. It may raise anything.
     """
 
-    def __init__(self, ledger: Ledger, journal: Journal) -> None:
-        self._ledger = ledger
+    def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
     def read(self, key: str) -> list[Record]:
-        """Return what both know. Which is the later one can't be told: two machines' clocks may differ."""
-        noted = self._journal.get(_journal_key(key))
-        # Airflow's store takes no None; an empty record says that there surely is no order.
-        own = [] if noted is None or noted == {} else [decode(json.dumps(noted))]
-        return self._ledger.read(key) + own
+        """Return what is known."""
+        try:
+            noted = self._journal.get(_journal_key(key))
+            # Airflow's store takes no None; an empty record says that there surely is no order.
+            return [] if noted is None or noted == {} else [decode(json.dumps(noted))]
+        except Exception as error:
+            return unreadable(_PLACE, error)
 
     def write(self, key: str, record: Record | None) -> None:
-        """Note it in both."""
-        self._ledger.write(key, record)
-        self._journal.set(_journal_key(key), {} if record is None else asdict(record))
+        """Note what is known."""
+        try:
+            self._journal.set(_journal_key(key), {} if record is None else asdict(record))
+        except Exception as error:
+            raise RateLimitStoreError(
+                f"{_PLACE}: what becomes of an order can't be noted, and an order is not placed without a note: "
+                f"{type(error).__name__}: {error}. Check that Airflow's API server answers, and run this again."
+            ) from error
+
+    def remembers_seconds(self) -> float:
+        """Return how far back it has forgotten nothing."""
+        return math.inf
 
 
 def _journal_key(key: str) -> str:

@@ -15,15 +15,15 @@ import random
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from planet_provider.client import checks
-from planet_provider.client.ratelimit import Fallback
 from planet_provider.client.ratelimit.open import store_directory
+from planet_provider.client.ratelimit.store import store_error
 from planet_provider.client.redis_url import REDIS_SCHEMES, redis_client, redis_label
-from planet_provider.exceptions import RateLimitStoreError
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -32,6 +32,12 @@ log = logging.getLogger(__name__)
 
 #: Seconds that a record is kept: long after Planet's list has caught up.
 KEPT_SECONDS = 24 * 60 * 60.0
+
+#: Seconds that a run's own records are kept: as long as Planet keeps orders.
+RUN_KEPT_SECONDS = 90 * KEPT_SECONDS
+
+#: Seconds since the epoch that no clock shows: what lies behind is no time that was noted.
+_LATEST = 1e11
 
 #: Share of the writes that look for files to forget: looking at all of them each time would add up.
 _SWEEPS = 0.02
@@ -48,6 +54,11 @@ class Record:
     at: float
     order_id: str | None = None
 
+    @property
+    def moment(self) -> datetime:
+        """When it was about to be placed."""
+        return datetime.fromtimestamp(self.at, timezone.utc)
+
 
 class Ledger(Protocol):
     """Records by key."""
@@ -63,19 +74,34 @@ class Ledger(Protocol):
         """
         ...
 
+    def remembers_seconds(self) -> float:
+        """Return how far back it surely has forgotten nothing, in seconds.
 
-def open_ledger(url: str, fallback: Fallback) -> Ledger:
-    """Return the ledger that lies where a rate limit's store lies.
+        :raises RateLimitStoreError: It can't be asked.
+        """
+        ...
+
+
+def open_ledger(url: str) -> Ledger:
+    """Return the ledger that lies where a rate limit's store lies: what all who share it know of an order.
 
     :param url: ``memory://``: this process; ``file://``: this machine; ``redis://`` and its kin: the cluster.
-    :param fallback: As for the rate limit: with ``fail``, what a cluster's store can't note is an error.
     """
+    return _open(url, "orders", KEPT_SECONDS) or _memory
+
+
+def open_run_ledger(url: str) -> Ledger:
+    """Return the ledger of what single runs know of their orders, which lies in the same place."""
+    return _open(url, "run-orders", RUN_KEPT_SECONDS) or _run_memory
+
+
+def _open(url: str, name: str, kept: float) -> Ledger | None:
     scheme = urlsplit(url).scheme
     if scheme in REDIS_SCHEMES:
-        return RedisLedger(redis_client(url), redis_label(url), strict=fallback == "fail")
+        return RedisLedger(redis_client(url), redis_label(url), f"planet-{name}", kept)
     if scheme == "file":
-        return FileLedger(Path(store_directory(url)) / "orders")
-    return _memory
+        return FileLedger(Path(store_directory(url)) / name, kept)
+    return None
 
 
 def encode(record: Record) -> str:
@@ -88,7 +114,7 @@ def decode(content: str) -> Record:
     try:
         fields = json.loads(content)
         at, order_id = float(fields["at"]), fields["order_id"]
-        if math.isfinite(at):
+        if 0 <= at < _LATEST:
             return Record(at, None if order_id is None else checks.order_id(order_id))
     except (ValueError, TypeError, KeyError, OverflowError):
         pass
@@ -113,18 +139,25 @@ class MemoryLedger:
         else:
             self._records[key] = record
 
+    def remembers_seconds(self) -> float:
+        """Return how far back it has forgotten nothing."""
+        return math.inf
+
 
 _memory = MemoryLedger()
+_run_memory = MemoryLedger()
 
 
 class FileLedger:
     """Records of one machine, a small file each.
 
     :param folder: Made where it is missing.
+    :param kept: Seconds after which a record is forgotten.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kept: float = KEPT_SECONDS) -> None:
         self._folder = folder
+        self._kept = kept
 
     def read(self, key: str) -> list[Record]:
         """Return what is known."""
@@ -133,7 +166,7 @@ class FileLedger:
         except FileNotFoundError:
             return []
         except OSError as error:
-            return _unreadable(str(self._folder), error)
+            return unreadable(str(self._folder), error)
 
     def write(self, key: str, record: Record | None) -> None:
         """Note what is known; whoever reads finds the old record or the new one, whole."""
@@ -144,15 +177,19 @@ class FileLedger:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _replace(self._file(key), encode(record))
         except OSError as error:
-            raise _unwritable(str(self._folder), error) from error
+            raise store_error(f"file://{self._folder}", _UNWRITABLE, error) from error
         if random.random() < _SWEEPS:
             self._forget_old()
+
+    def remembers_seconds(self) -> float:
+        """Return how far back it has forgotten nothing."""
+        return math.inf  # a disk keeps what was written; whoever empties the folder does it on purpose
 
     def _file(self, key: str) -> Path:
         return self._folder / f"{key}.json"
 
     def _forget_old(self) -> None:
-        since = time.time() - KEPT_SECONDS
+        since = time.time() - self._kept
         for file in self._folder.iterdir():
             with suppress(OSError):
                 if file.stat().st_mtime < since:
@@ -178,25 +215,32 @@ def _replace(file: Path, content: str) -> None:
 class RedisLedger:
     """Records of all machines that reach a Redis.
 
+    All of them are fields of one hash, and with them the epoch: since when, and in which run of the server, it
+    has forgotten nothing. So a server that was flushed, or that evicts keys, loses both or none; and one that was
+    restarted, maybe with an older state, or whose replica took over, is another run.
+
     :param client: Client that decodes responses, with timeouts.
     :param label: How to call the server in messages.
-    :param strict: Whether it is an error that the server is away when something is to be noted. Otherwise
-        that is a warning, and the lock says that it holds for one machine only.
+    :param name: Key of the hash.
+    :param kept: Seconds after which a record is forgotten.
     """
 
-    def __init__(self, client: Redis, label: str, *, strict: bool) -> None:
+    def __init__(
+        self, client: Redis, label: str, name: str = "planet-orders", kept: float = KEPT_SECONDS
+    ) -> None:
         self._client = client
         self._label = label
-        self._strict = strict
+        self._name = name
+        self._kept = kept
 
     def read(self, key: str) -> list[Record]:
         """Return what is known."""
         from redis import RedisError
 
         try:
-            content: Any = self._client.get(f"planet-order:{key}")
+            content: Any = self._client.hget(self._name, key)
         except (RedisError, OSError) as error:
-            return _unreadable(self._label, error)
+            return unreadable(self._label, error)
         return [] if content is None else [decode(content)]
 
     def write(self, key: str, record: Record | None) -> None:
@@ -205,23 +249,56 @@ class RedisLedger:
 
         try:
             if record is None:
-                self._client.delete(f"planet-order:{key}")
+                self._client.hdel(self._name, key)
             else:
-                self._client.set(f"planet-order:{key}", encode(record), ex=int(KEPT_SECONDS))
+                self._client.hset(self._name, key, encode(record))
+            if random.random() < _SWEEPS:
+                self._forget_old()
         except (RedisError, OSError) as error:
-            failure = _unwritable(self._label, error)
-            if self._strict:
-                raise failure from error
-            log.warning("%s", failure)
+            raise store_error(self._label, _UNWRITABLE, error) from error
+
+    def remembers_seconds(self) -> float:
+        """Return how far back it surely has forgotten nothing, by the server's clock."""
+        from redis import RedisError
+
+        try:
+            asked = self._client.pipeline(transaction=False)
+            asked.time()
+            asked.info("server")
+            asked.hget(self._name, _EPOCH)
+            (seconds, micros), server, epoch = asked.execute()
+            run_id, now = server.get("run_id", ""), seconds + micros / 1e6
+            passed = _passed(epoch, run_id, now)
+            if passed is None:
+                self._client.hset(self._name, _EPOCH, f"{run_id} {now!r}")
+        except (RedisError, OSError) as error:
+            raise store_error(self._label, "how long it has been running can't be told", error) from error
+        return passed or 0.0
+
+    def _forget_old(self) -> None:
+        since = time.time() - self._kept
+        for key, content in self._client.hscan_iter(self._name, count=1000):
+            if key != _EPOCH and decode(content).at < since:
+                self._client.hdel(self._name, key)
 
 
-def _unreadable(where: str, error: Exception) -> list[Record]:
+#: The hash's field that is no record.
+_EPOCH = "epoch"
+
+_UNWRITABLE = "what becomes of an order can't be noted, and an order is not placed without a note"
+
+
+def _passed(epoch: str | None, run_id: str, now: float) -> float | None:
+    """Return for how many seconds an epoch lasts; ``None`` where there is none of this run of the server."""
+    noted_run, _, since = (epoch or "").rpartition(" ")
+    try:
+        passed = now - float(since)
+    except ValueError:
+        return None
+    return passed if noted_run == run_id and passed >= 0 else None
+
+
+def unreadable(where: str, error: Exception) -> list[Record]:
+    """Return the doubt that stands for a record which can't be read."""
     log.warning("%s: what became of an order can't be read, so it is looked for at length: %s", where, error)
     return [Record(time.time())]
-
-
-def _unwritable(where: str, error: Exception) -> RateLimitStoreError:
-    return RateLimitStoreError(
-        f"rate_limit_store: what becomes of an order can't be noted in {where}: {type(error).__name__}: {error}. "
-        "An order is not placed without a note; make room for it, or choose another rate_limit_store."
-    )

@@ -11,27 +11,39 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 from planet_provider.client import orders
 from planet_provider.client.locks import HeldLock, open_locks
 from planet_provider.client.order_request import validate
 from planet_provider.client.session import PlanetSession
+from planet_provider.client.waiting import reported
 from planet_provider.exceptions import (
     APIError,
     OrderUncertainError,
     PlanetError,
-    ServerError,
     TransportError,
     UnexpectedResponseError,
 )
-from planet_provider.ordering.digest import order_name, request_digest
-from planet_provider.ordering.journal import Journal, JournalLedger
-from planet_provider.ordering.ledger import Ledger, Record, open_ledger
-from planet_provider.ordering.lookup import by_age, get_order, is_live, listed_orders, watch_list
+from planet_provider.ordering.digest import order_name, request_digest, same_products
+from planet_provider.ordering.journal import Journal
+from planet_provider.ordering.ledger import Record
+from planet_provider.ordering.lookup import (
+    by_age,
+    get_order,
+    in_full,
+    is_live,
+    is_lost,
+    listed_orders,
+    renamed_order,
+    row_id,
+    watch_list,
+)
+from planet_provider.ordering.notes import Note, Notes
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +57,12 @@ LOCK_TIMEOUT_SECONDS = 900.0
 #: How often an order is sent, where the list shows each time that it was not accepted.
 MAX_PLACEMENTS = 3
 
-#: What leaves it open whether the order was placed.
-_UNCLEAR = (TransportError, ServerError, UnexpectedResponseError)
+#: Statuses by which Planet, or what stands before it, surely refuses an order. Any other but success leaves it
+#: open: a redirect may come after the order was accepted, a gateway may have given up waiting (408, 499, 5xx).
+_REFUSALS = frozenset({*range(400, 408), *range(409, 416), 417, 421, 422, 424, 426, 428, 429, 431, 451})
 
-#: So does a gateway that gave up waiting, for Planet or for the rest of the request.
-_UNCLEAR_STATUSES = frozenset({408, 499})
+#: Seconds by which clocks may differ, where orders are looked for by the time of their creation.
+_CLOCK_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +95,7 @@ def place_order(
     journal: Journal | None = None,
     retried: bool = False,
     before_placing: Callable[[Mapping[str, Any]], None] | None = None,
+    run: str | None = None,
 ) -> PlacedOrder:
     """Find the order for a request, or place it.
 
@@ -89,14 +103,18 @@ def place_order(
     :param request: Order request, as :mod:`planet_provider.client.order_request` builds it.
     :param salt: What else must agree for an earlier order to be reused, e.g. the DAG run.
     :param reuse_max_age: How old an order may be to be reused; by default any age. Planet keeps them 90 days.
-    :param asked_at: When the order was first asked for, e.g. when the DAG run began; by default now. Its age
-        is that of then: what one try has placed does not grow too old for the next.
+        What the run has placed itself may have any age.
+    :param asked_at: When the order was first asked for, e.g. when the DAG run began, with a time zone; by default
+        now. An order's age is that of then. What lies in the future by Planet's clock is taken for now.
     :param patience: Seconds that Planet's list may lag behind; > 0.
     :param journal: What the task remembers over its tries.
     :param retried: Whether an earlier try of this task may have placed the order. Without a journal it may
         have done so on another machine, so it is looked for at length.
     :param before_placing: Called with the request before an order is placed; may refuse by raising.
+    :param run: Names the run that asks, e.g. DAG and DAG run.
     :raises OrderUncertainError: It could not be found out whether the order was placed.
+    :raises UnexpectedResponseError: The order was placed, but Planet stored it under another name; or the order
+        that is noted for this request is for other products.
     :raises LockTimeoutError: Another task has been placing the same order for too long.
     :raises RateLimitStoreError: That it is about to be placed can't be noted, so it was not placed.
     :raises APIError: Planet refused the order.
@@ -107,34 +125,42 @@ def place_order(
     config = session.config
     # The whole name, because the digest leaves out the part that the user chose, and Planet's list does not.
     key = f"{config.account}-{digest}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
-    ledger = open_ledger(config.rate_limit_store, config.rate_limit_fallback)
-    asked_at = asked_at or datetime.now(timezone.utc)
     placing = _Placing(
         session=session,
         request={**request, "name": name},
-        ledger=ledger if journal is None else JournalLedger(ledger, journal),
-        key=key,
-        oldest=None if reuse_max_age is None else asked_at - reuse_max_age,
+        notes=Notes(config, key, journal=journal, run=None if reuse_max_age is None else run),
+        asked_at=asked_at or datetime.now(timezone.utc),
+        max_age=reuse_max_age,
         patience=patience,
         before_placing=before_placing,
     )
-    locks = open_locks(config.rate_limit_store, config.rate_limit_fallback)
-    with locks.hold(f"planet-order-{key}", LOCK_TIMEOUT_SECONDS) as lock:
+    # No fallback: a lock that holds for this machine alone does not keep other machines from buying the same.
+    locks = open_locks(config.rate_limit_store, "fail")
+    with ExitStack() as stack:
+        with reported(f"Another task is placing the order {name!r}", LOCK_TIMEOUT_SECONDS):
+            lock = stack.enter_context(locks.hold(f"planet-order-{key}", LOCK_TIMEOUT_SECONDS))
         found = placing.find(suspicious=retried and journal is None)
         if found is not None:
             log.info("Order %s (%s) is there already: %s. It is not placed again.",
-                     found["id"], found["state"], found["name"])  # fmt: skip
+                     found["id"], found["state"], found.get("name"))  # fmt: skip
             return PlacedOrder(found, digest, reused=True)
         return PlacedOrder(placing.place(lock), digest, reused=False)
+
+
+class _Doubt(NamedTuple):
+    """Why an order that the list does not show may have been placed, and how long to look for it."""
+
+    seconds: float
+    reason: str
 
 
 @dataclass
 class _Placing:
     session: PlanetSession
     request: Mapping[str, Any]
-    ledger: Ledger
-    key: str
-    oldest: datetime | None
+    notes: Notes
+    asked_at: datetime
+    max_age: timedelta | None
     patience: float
     before_placing: Callable[[Mapping[str, Any]], None] | None
     #: Ids of orders that were looked at and can't be reused: none of them is the one that is placed now.
@@ -142,33 +168,40 @@ class _Placing:
 
     def find(self, *, suspicious: bool) -> dict[str, Any] | None:
         """Look for the order before placing it; at length where one may have been placed a moment ago."""
-        doubts = [0.0] if suspicious else []
-        for record in self.ledger.read(self.key):
-            if record.order_id is None:
-                doubts.append(self._still_under_way(record))
+        notes = self.notes.read()
+        # What has noted the run's order, or that it was about to place it, was asked for before that.
+        self.asked_at = min([self.asked_at, *(note.record.moment for note in notes if note.own)])
+        doubts = list(self._doubts(notes, suspicious=suspicious))
+        own = {note.record.order_id for note in notes if note.own}
+        for order_id in dict.fromkeys(note.record.order_id for note in notes):
+            if order_id is None:
                 continue
-            order = get_order(self.session, record.order_id)
+            order = get_order(self.session, order_id)
             if order is None:
-                doubts.append(0.0)
-            elif self._usable([order]):
-                return self._note(order)
+                doubts.append(_Doubt(self.patience, self._not_found(order_id)))
+            elif self._is_noted(order, own=order_id in own):
+                return self._note(order, own=bool(own))
             else:
-                self.passed_over.add(record.order_id)
+                self.passed_over.add(order_id)
         found = self._find_listed()
         if found is None and doubts:
             found = self._watch(max(doubts), None)
-            found = found if found is not None and self._usable([found]) else None
-        return None if found is None else self._note(found)
+            if found is None:
+                self._check_names(min([self.asked_at, *(note.record.moment for note in notes)]), None)
+            elif not self._usable([found]):
+                found = None
+        return None if found is None else self._note(found, own=bool(own))
 
     def place(self, lock: HeldLock) -> dict[str, Any]:
         """Place the order, and find out what became of it."""
         if self.before_placing is not None:
             self.before_placing(self.request)
+        began = self.session.answered_at or datetime.now(timezone.utc)
         cause: PlanetError | None = None
 
         def before_attempt() -> None:
             lock.check()
-            self.ledger.write(self.key, Record(time.time()))
+            self.notes.write(Record(time.time()))
 
         for _ in range(MAX_PLACEMENTS):
             try:
@@ -177,16 +210,17 @@ class _Placing:
                 if not _is_unclear(error):
                     self._withdraw(lock, error)
                     raise
-                log.warning("The answer to placing %r was not clear; looking for the order. %s",
-                            self.request["name"], error)  # fmt: skip
+                log.warning("The answer to placing %r was not clear: %s", self.request["name"], error)
                 cause = error
             else:
-                return self._note(order)
+                self._check_name(self._note(order))
+                return order
             # From the moment of the answer, or its lack: until then Planet may have been at work.
-            found = self._watch(0.0, cause)
+            found = self._watch(_Doubt(self.patience, "the answer to placing it was not clear"), cause)
             if found is not None:
                 log.info("Found it: order %s (%s).", found["id"], found["state"])
                 return self._note(found)
+            self._check_names(began, cause)
             log.warning(
                 "The list was watched for %g s and doesn't show the order: it was not accepted.",
                 self.patience,
@@ -194,18 +228,68 @@ class _Placing:
         reason = f"it was sent {MAX_PLACEMENTS} times, and never showed in the list"
         raise self._uncertain(reason) from cause
 
+    def _doubts(self, notes: Iterable[Note], *, suspicious: bool) -> Iterator[_Doubt]:
+        if suspicious:
+            yield _Doubt(self.patience, "an earlier try of this task may have placed it")
+        for note in notes:
+            if note.record.order_id is None:
+                seconds = self._still_under_way(note.record) + self.patience
+                yield _Doubt(seconds, "it was about to be placed before, and what came of that is not known")
+        # What was sent before the store forgot it may be under way, and then be listed late.
+        remembers = self.notes.remembers_seconds()
+        forgotten = self.session.config.timeout + self.patience - remembers
+        if forgotten > 0:
+            reason = (
+                f"rate_limit_store was started, or lost what it knew, {remembers:.0f} s ago: what was being "
+                "placed then is not known there"
+            )
+            yield _Doubt(forgotten, reason)
+
+    def _is_noted(self, order: dict[str, Any], *, own: bool) -> bool:
+        """Return whether an order can be reused that was noted by its id, whatever it is called."""
+        if is_lost(order):
+            return False
+        if not same_products(self.request, order):
+            raise UnexpectedResponseError(
+                f"Order {order['id']} was noted for the request {self.request['name']!r}, but Planet describes "
+                "it with other products. It is not placed again, because that might buy it twice. Look at that "
+                "order; if it is not the one, give this one another name."
+            )
+        if order.get("name") != self.request["name"]:
+            log.warning(
+                "Order %s, noted by its id, is named %r instead of %r.",
+                order["id"], order.get("name"), self.request["name"],
+            )  # fmt: skip
+        return own or bool(by_age([order], self._oldest()))
+
+    def _not_found(self, order_id: str) -> str:
+        fact = f"{order_id}, placed before, is not found at {self.session.config.base_url}"
+        log.warning("Order %s. Were the connection's host or account changed?", fact)
+        return f"order {fact}"
+
     def _find_listed(self) -> dict[str, Any] | None:
         listed = listed_orders(self.session, self.request)
-        candidates = [order for order in listed if order["id"] not in self.passed_over]
-        self.passed_over.update(str(order["id"]) for order in listed)
+        candidates = [order for order in listed if row_id(order) not in self.passed_over]
+        self.passed_over.update(row_id(order) for order in listed)
         for row in self._usable(candidates):
-            order = get_order(self.session, row["id"]) or row
+            order = in_full(self.session, row)
             if is_live(order, self.request):
                 return order
         return None
 
     def _usable(self, candidates: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-        return by_age((order for order in candidates if is_live(order, self.request)), self.oldest)
+        return by_age((order for order in candidates if is_live(order, self.request)), self._oldest())
+
+    def _oldest(self) -> datetime | None:
+        """Return from when an order may be, at the earliest. A run can't have begun after Planet's now."""
+        if self.max_age is None:
+            return None
+        now = self.session.answered_at  # to the second: it may be later by a part of one
+        asked_at = self.asked_at if now is None else min(self.asked_at, now + timedelta(seconds=1))
+        try:
+            return asked_at - self.max_age
+        except OverflowError:  # any age
+            return None
 
     def _still_under_way(self, record: Record) -> float:
         """Return for how many seconds a request, whose sender was killed, may still be under way."""
@@ -214,33 +298,52 @@ class _Placing:
             max(0.0, record.at + self.session.config.timeout - time.time()), self.session.config.timeout
         )
 
-    def _watch(self, delay: float, cause: PlanetError | None) -> dict[str, Any] | None:
-        until = time.monotonic() + delay + self.patience
+    def _watch(self, doubt: _Doubt, cause: PlanetError | None) -> dict[str, Any] | None:
         try:
-            row = watch_list(self.session, self.request, until, self.passed_over)
-            return None if row is None else get_order(self.session, row["id"]) or row
+            row = watch_list(self.session, self.request, doubt.seconds, self.passed_over, reason=doubt.reason)
+            return None if row is None else in_full(self.session, row)
         except PlanetError as error:
-            reason = f"for {delay + self.patience:g} s the list of orders could not tell: {error}"
+            reason = f"for {doubt.seconds:g} s the list of orders could not tell: {error}"
             raise self._uncertain(reason) from (cause or error)
 
-    def _note(self, order: dict[str, Any]) -> dict[str, Any]:
+    def _check_name(self, order: Mapping[str, Any]) -> None:
+        """Refuse to go on with names under which no order would be found again."""
+        if order.get("name") != self.request["name"]:
+            raise UnexpectedResponseError(
+                f"Order {order['id']} was placed as {self.request['name']!r}, but Planet calls it "
+                f"{order.get('name')!r}. Orders are found again by their names, so such an order may be bought "
+                "twice. This one is noted by its id: running this task again goes on with it. Give orders a name "
+                "that stays as it is: shorter, in plain letters, without double blanks."
+            )
+
+    def _check_names(self, since: datetime, cause: PlanetError | None) -> None:
+        """Make sure that the order is not there under a name that was changed on the way.
+
+        :raises OrderUncertainError: It may be, or that can't be found out.
+        """
         try:
-            self.ledger.write(self.key, Record(time.time(), str(order["id"])))
-        except (
-            Exception
-        ) as error:  # a journal may raise anything, and the order's id is worth more than a note
-            log.warning("That order %s is there can't be noted: %s", order["id"], error)
+            since -= timedelta(seconds=_CLOCK_SECONDS + self.session.config.timeout)
+            found = renamed_order(self.session, self.request, since, self.passed_over)
+        except PlanetError as error:
+            raise self._uncertain(f"the list of orders could not tell: {error}") from (cause or error)
+        if found is not None:
+            reason = (
+                f"order {found['id']} for the same products, created at {found.get('created_on')}, is named "
+                f"{found.get('name')!r}, which may be the same name, changed on its way. If it is another "
+                "order, give this one another name"
+            )
+            raise self._uncertain(reason) from cause
+
+    def _note(self, order: dict[str, Any], *, own: bool = True) -> dict[str, Any]:
+        self.notes.conclude(Record(time.time(), str(order["id"])), own=own)
         return order
 
     def _withdraw(self, lock: HeldLock, error: PlanetError) -> None:
         """Note that there is no order, where that is sure; the next try then looks for none."""
-        if not isinstance(error, (APIError, TransportError)):
-            return  # nothing was sent; who holds the lock now may have
-        try:
-            lock.check()
-            self.ledger.write(self.key, None)
-        except Exception as failure:  # as above: the refusal is worth more
-            log.warning("That no order was placed can't be noted: %s", failure)
+        if isinstance(
+            error, (APIError, TransportError)
+        ):  # else nothing was sent; who has the lock now may have
+            self.notes.conclude(None, lock.check)
 
     def _uncertain(self, reason: str) -> OrderUncertainError:
         when = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -254,4 +357,6 @@ class _Placing:
 def _is_unclear(error: PlanetError) -> bool:
     if isinstance(error, TransportError):
         return error.sent
-    return isinstance(error, _UNCLEAR) or getattr(error, "status", None) in _UNCLEAR_STATUSES
+    if isinstance(error, APIError):
+        return error.status not in _REFUSALS
+    return isinstance(error, UnexpectedResponseError)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
+from email.utils import format_datetime
 from typing import Any
 
 from aiohttp import web
@@ -76,6 +77,8 @@ def pipeline(origin: Origin, error_form: ErrorForm) -> Any:
             answer: web.StreamResponse = _refusal(faults["status"], error_form)
         else:
             answer = await _answer(request, handler, error_form)
+        # By the clock that orders and items are dated by.
+        answer.headers.setdefault("Date", format_datetime(state.clock.now(), usegmt=True))
         if "drop_after" in faults:
             return _dropped(request)
         if "delay" in faults:

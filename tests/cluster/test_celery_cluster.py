@@ -16,7 +16,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from cluster_support import Bucket, planet_connection, retry_soon, s3_bucket
+from cluster_support import Bucket, planet_connection, remember_for_an_hour, retry_soon, s3_bucket
 
 from benchmarks.redis_server import redis_server
 from demo.cluster_airflow import ClusterAirflow
@@ -158,6 +158,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
         stack.enter_context(ended_by_signals())
         sandbox = stack.enter_context(run(SETTINGS))
         redis = stack.enter_context(redis_server())
+        remember_for_an_hour(redis.url)
         bucket = stack.enter_context(s3_bucket("imagery"))
         airflow = ClusterAirflow(
             folder / "home",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ import pytest
 from once_support import live
 
 from client_support import order_request, session_of
-from planet_provider.client import orders
+from planet_provider.client import orders, waiting
 from planet_provider.client.session import PlanetSession
 from planet_provider.exceptions import (
     APIError,
@@ -22,9 +25,11 @@ from planet_provider.exceptions import (
     OrderConcurrencyError,
     OrderUncertainError,
     RateLimitStoreError,
+    UnexpectedResponseError,
 )
+from planet_provider.ordering import notes as noting
 from planet_provider.ordering import place as placing
-from planet_provider.ordering.ledger import FileLedger, Record, encode
+from planet_provider.ordering.ledger import FileLedger, MemoryLedger, Record, encode
 from planet_provider.ordering.outcome import summary
 from planet_provider.ordering.place import place_order
 from planet_provider.sandbox import Fault, Sandbox
@@ -107,7 +112,10 @@ class TestRecords:
         self, sandbox: Sandbox, session: PlanetSession, wanted: dict[str, Any], tmp_path: Path
     ) -> None:
         (tmp_path / "orders").write_text("in the way")
-        with pytest.raises(RateLimitStoreError, match="An order is not placed without a note"):
+        with pytest.raises(
+            RateLimitStoreError,
+            match=r"an order is not placed without a note.*Set the extra rate_limit_store",
+        ):
             place(session, wanted)
         assert sent(sandbox) == 0
 
@@ -313,3 +321,205 @@ class TestAge:
         later = began + timedelta(hours=1)
         assert place(session, wanted, reuse_max_age=age, asked_at=later) != first
         assert len(live(sandbox)) == 2
+
+    @pytest.mark.parametrize("noted", ["journal", "run"])
+    @pytest.mark.parametrize("died", [False, True], ids=["placed", "killed before the answer"])
+    def test_a_run_that_is_cleared_has_its_own_order_whatever_its_age(
+        self, sandbox: Sandbox, session: PlanetSession, wanted: dict[str, Any], noted: str, died: bool
+    ) -> None:
+        """Airflow then takes the run to have begun at the clear."""
+        own: dict[str, Any] = {"journal": Journal()} if noted == "journal" else {"run": "dag/run_1"}
+        began, age = datetime.now(timezone.utc), timedelta(minutes=1)
+        if died:
+            with killed_after_its_post(session):
+                place(session, wanted, reuse_max_age=age, asked_at=began, **own)
+        else:
+            place(session, wanted, reuse_max_age=age, asked_at=began, **own)
+        [first] = live(sandbox)
+        sandbox.clock.advance(3600)
+        cleared = began + timedelta(hours=1)
+        for _ in range(2):
+            assert place(session, wanted, reuse_max_age=age, asked_at=cleared, **own) == first
+        other: dict[str, Any] = {"journal": Journal()} if noted == "journal" else {"run": "dag/run_2"}
+        assert place(session, wanted, reuse_max_age=age, asked_at=cleared, **other) != first
+
+    def test_a_clock_that_is_ahead_of_planets_makes_no_order_old(
+        self, sandbox: Sandbox, session: PlanetSession, wanted: dict[str, Any]
+    ) -> None:
+        ahead = datetime.now(timezone.utc) + timedelta(hours=2)
+        first = place(session, wanted)
+        assert place(session, wanted, reuse_max_age=timedelta(hours=1), asked_at=ahead) == first
+        assert live(sandbox) == [first]
+
+
+@contextmanager
+def killed_after_its_post(session: PlanetSession) -> Iterator[None]:
+    """Kill what places an order in the block, when it was accepted and nobody knows."""
+
+    class Killed(BaseException):
+        pass
+
+    # Its answer may be under way for so long.
+    session.config = replace(session.config, timeout=0.3)
+    real = session.send
+
+    def send(call: Any, **options: Any) -> Any:
+        answer = real(call, **options)
+        if call.rate_class == "orders.create":
+            raise Killed
+        return answer
+
+    session.send = send  # type: ignore[method-assign]
+    try:
+        with pytest.raises(Killed):
+            yield
+    finally:
+        session.send = real  # type: ignore[method-assign]
+
+
+class Journal(dict[str, Any]):
+    """Airflow's task state store."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = value
+
+
+def cut(name: str) -> str:
+    return name[:9]
+
+
+def squeezed(name: str) -> str:
+    return " ".join(name.split())
+
+
+def completed(name: str) -> str:
+    return f"acme/{name} (prod)"
+
+
+class TestChangedNames:
+    """Something between us and Planet, or Planet, stores a name otherwise than it was sent."""
+
+    @pytest.fixture(
+        params=[cut, squeezed, completed, str.upper, lambda _: "-"],
+        ids=["cut", "squeezed", "completed", "in capitals", "gone"],
+    )
+    def session(self, request: Any, session: PlanetSession) -> PlanetSession:
+        session.config = replace(session.config, timeout=0.3)
+        real = session.send
+
+        def send(call: Any, **options: Any) -> Any:
+            if call.rate_class == "orders.create":
+                call = replace(call, json={**call.json, "name": request.param(call.json["name"])})
+            return real(call, **options)
+
+        session.send = send  # type: ignore[method-assign]
+        return session
+
+    @pytest.fixture
+    def wanted(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        return wanted | {"name": "weekly  report"}
+
+    def test_it_is_said_and_the_order_found_by_its_id(
+        self, sandbox: Sandbox, session: PlanetSession, wanted: dict[str, Any]
+    ) -> None:
+        with pytest.raises(UnexpectedResponseError, match=r"Planet calls it.*noted by its id"):
+            place(session, wanted)
+        [first] = live(sandbox)
+        assert place(session, wanted) == first
+        assert sent(sandbox) == 1
+
+    @pytest.mark.parametrize("killed", [False, True], ids=["cut", "killed"])
+    def test_it_is_said_where_the_answer_was_lost(
+        self, sandbox: Sandbox, session: PlanetSession, wanted: dict[str, Any], killed: bool
+    ) -> None:
+        if killed:
+            with killed_after_its_post(session):
+                place(session, wanted)
+        else:
+            sandbox.faults.add(Fault(kind="drop_after", **CREATE))
+        for _ in range(2):
+            with pytest.raises(OrderUncertainError, match="may be the same name"):
+                place(session, wanted)
+        assert sent(sandbox) == 1
+
+
+def test_an_order_of_the_same_products_with_another_name_is_another(
+    sandbox: Sandbox, session: PlanetSession, wanted: dict[str, Any]
+) -> None:
+    """Somebody placed it in the same minute: it is not taken for ours whose answer was lost."""
+    session.send(orders.create({**wanted, "name": "monthly"}))
+    sandbox.faults.add(Fault(kind="drop", **CREATE))
+    placed = place(session, wanted)
+    assert sandbox.orders[placed]["name"].startswith("weekly [")
+    assert len(live(sandbox)) == 2
+
+
+class TestForgetfulStore:
+    """One that was started, or lost what it knew, a moment ago: maybe while an order was being placed."""
+
+    @pytest.fixture
+    def ages(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+        ages = {"seconds": 0.0}
+
+        class Forgetful(MemoryLedger):
+            def remembers_seconds(self) -> float:
+                return ages["seconds"]
+
+        monkeypatch.setattr(noting, "open_ledger", lambda _: Forgetful())
+        return ages
+
+    def test_makes_everybody_patient(
+        self, sandbox: Sandbox, session: PlanetSession, wanted: dict[str, Any], ages: dict[str, float]
+    ) -> None:
+        ages["seconds"] = 0.3
+        with killed_after_its_post(session):
+            place(session, wanted)
+        [first] = live(sandbox)
+        assert place(session, wanted) == first
+        assert live(sandbox) == [first]
+
+    def test_for_a_time(self, session: PlanetSession, wanted: dict[str, Any], ages: dict[str, float]) -> None:
+        ages["seconds"] = session.config.timeout + 90.0
+        started = time.monotonic()
+        place(session, wanted, patience=90.0)
+        assert time.monotonic() - started < 60
+
+
+class TestProgress:
+    @pytest.fixture(autouse=True)
+    def short(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(waiting, "REPORT_SECONDS", 0.05)
+
+    def test_of_looking_for_an_order(
+        self,
+        sandbox: Sandbox,
+        session: PlanetSession,
+        wanted: dict[str, Any],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """Also while the list itself hangs."""
+        first = place(session, wanted)
+        sandbox.reset(rate_limits=False, api_keys=sandbox.config.api_keys)
+        sandbox.faults.add(Fault(kind="delay", seconds=0.3, skip=1, **LIST))
+        with caplog.at_level("INFO"):
+            place(session, wanted)
+        assert f"Order {first}, placed before, is not found at {sandbox.url}." in caplog.text
+        [begin] = [one for one in caplog.messages if one.startswith("Looking for the order")]
+        assert re.search(rf"until \d\d:\d\d:\d\d UTC \(1 s\), because order {first}, placed before", begin)
+        reports = [one for one in caplog.messages if "does not show the order" in one]
+        assert len(reports) > 5
+        assert re.search(r"Waiting until \d\d:\d\d:\d\d UTC at most", reports[0])
+
+    def test_of_waiting_for_another_task(
+        self, session: PlanetSession, wanted: dict[str, Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        class Slow:
+            @contextmanager
+            def hold(self, *_: object) -> Iterator[Lost]:
+                time.sleep(0.2)
+                yield Lost(9)
+
+        with caplog.at_level("INFO"), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(placing, "open_locks", lambda *_: Slow())
+            place(session, wanted)
+        assert re.search(r"Another task is placing the order 'weekly .*Waiting until \d\d:", caplog.text)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from client_support import order_request, session_of
+from client_support import NO_ORDER, order_request, session_of
 from planet_provider.client import orders
 from planet_provider.client.session import PlanetSession
 from planet_provider.exceptions import (
@@ -26,6 +26,7 @@ from planet_provider.exceptions import (
     UnknownStateError,
 )
 from planet_provider.ordering.digest import order_name, request_digest
+from planet_provider.ordering.outcome import summary
 from planet_provider.ordering.place import PlacedOrder, place_order
 from planet_provider.sandbox import Fault, Sandbox
 
@@ -33,6 +34,33 @@ CREATE = {"method": "POST", "path": r"/orders/v2$"}
 LIST = {"method": "GET", "path": r"/orders/v2\?"}
 #: Seconds of patience: enough for what is listed at once, not for the rest.
 BRIEF = 1.0
+
+
+#: What is wrong with an order's description: one can't tell which it is.
+UNKNOWABLE: list[dict[str, Any]] = [
+    {"id": None},
+    {"id": 5},
+    {"id": "../x"},
+    {"state": None},
+    {"state": ["queued"]},
+    {"products": 5},
+    {"products": "x"},
+    {"products": [5]},
+    {"products": [{"item_type": "PSScene", "item_ids": 5}]},
+    {"products": [{"item_type": "PSScene", "item_ids": [["a"]]}]},
+    {"products": [{"item_type": ["PSScene"], "item_ids": ["a"]}]},
+    {"products": [{"mosaic_name": "m", "quad_ids": [{}]}]},
+]
+
+#: One can, but not how it is.
+ODD: list[dict[str, Any]] = [
+    {"_links": 5},
+    {"_links": {"results": 5}},
+    {"_links": {"results": [5]}},
+    {"error_hints": 5},
+    {"tools": [5]},
+    {"delivery": 5},
+]
 
 
 @pytest.fixture
@@ -212,17 +240,55 @@ class TestReuse:
             place_order(session, request_body)
         assert sent(sandbox) == 1
 
-    @pytest.mark.parametrize("created", [None, "yesterday", ""])
+    @pytest.mark.parametrize("created", [None, "yesterday", "", 5, "P1D", "12:30"])
+    @pytest.mark.parametrize("age", [None, timedelta(days=1), timedelta.max])
     def test_a_row_without_a_date(
-        self, sandbox: Sandbox, session: PlanetSession, request_body: dict[str, Any], created: str | None
+        self,
+        sandbox: Sandbox,
+        session: PlanetSession,
+        request_body: dict[str, Any],
+        created: object,
+        age: timedelta | None,
     ) -> None:
+        """It is the order, of whatever age: another one might be bought twice."""
         name = order_name("weekly", request_digest(request_body))
         row = {"id": str(uuid.uuid4()), "state": "queued", "name": name, "created_on": created}
         body = json.dumps({"orders": [{**row, "products": request_body["products"]}], "_links": {}})
         sandbox.faults.add(Fault(kind="status", status=200, body=body, **LIST))
-        with pytest.raises(PlanetError, match="created_on"):
-            place_order(session, request_body)
+        assert place_order(session, request_body, reuse_max_age=age).order_id == row["id"]
         assert sent(sandbox) == 0
+
+    @pytest.mark.parametrize("odd", UNKNOWABLE + ODD, ids=repr)
+    def test_a_row_that_can_not_be_read_blocks_nothing(
+        self, sandbox: Sandbox, session: PlanetSession, request_body: dict[str, Any], odd: dict[str, Any]
+    ) -> None:
+        row = {
+            "id": NO_ORDER,
+            "state": "queued",
+            "name": order_name("weekly", request_digest(request_body)),
+            "created_on": "2999-01-01T00:00:00Z",
+            "products": request_body["products"],
+        }
+        body = json.dumps({"orders": ["no order", {**row, **odd}], "_links": {}})
+        sandbox.faults.add(Fault(kind="status", status=200, body=body, **LIST))
+        placed = place_order(session, request_body, reuse_max_age=timedelta(days=1))
+        assert summary(placed.order)["state"] == "queued"
+        if odd in ODD:
+            assert (placed.order_id, live(sandbox)) == (NO_ORDER, [])
+        else:
+            assert live(sandbox) == [placed.order_id]
+
+    @pytest.mark.parametrize("odd", [ODD[0], UNKNOWABLE[3]], ids=repr)
+    def test_an_order_that_only_its_list_describes_well(
+        self, sandbox: Sandbox, session: PlanetSession, request_body: dict[str, Any], odd: dict[str, Any]
+    ) -> None:
+        name = order_name("weekly", request_digest(request_body))
+        first = session.send(orders.create({**request_body, "name": name}))
+        body = json.dumps(first | odd)
+        sandbox.faults.add(Fault(kind="status", status=200, body=body, method="GET", path=f"/{first['id']}$"))
+        placed = place_order(session, request_body)
+        assert summary(placed.order)["order_id"] == first["id"]
+        assert live(sandbox) == [first["id"]]
 
 
 class TestUnclearAnswers:
@@ -250,6 +316,37 @@ class TestUnclearAnswers:
             assert sent(sandbox) == 1
             assert place_order(session, request_body, patience=20.0).order_id == placed.order_id
         assert live(sandbox) == [placed.order_id]
+
+    @pytest.mark.parametrize(
+        ("status", "odd"),
+        [(status, None) for status in (302, 307, 204, 304, 418, 499, 599)]
+        + [(201, odd) for odd in UNKNOWABLE + ODD],
+        ids=repr,
+    )
+    def test_what_is_neither_yes_nor_no(
+        self,
+        sandbox: Sandbox,
+        session: PlanetSession,
+        request_body: dict[str, Any],
+        status: int,
+        odd: dict[str, Any] | None,
+    ) -> None:
+        """The order was accepted, and then something answered that can't be read, or is no refusal."""
+        accepted: list[str] = []
+        real = session.send
+
+        def send(call: Any, **options: Any) -> Any:
+            if call.rate_class == "orders.create" and not accepted:
+                accepted.append(real(call)["id"])
+            return real(call, **options)
+
+        order = {"id": NO_ORDER, "state": "queued", "products": request_body["products"]}
+        body = "" if odd is None else json.dumps(order | odd)
+        headers = {"Location": f"{sandbox.url}/elsewhere"}
+        sandbox.faults.add(Fault(kind="status", status=status, headers=headers, body=body, skip=1, **CREATE))
+        session.send = send  # type: ignore[method-assign]
+        assert place_order(session, request_body, patience=20.0).order_id == accepted[0]
+        assert live(sandbox) == accepted
 
     def test_it_is_not_taken_for_an_older_one(
         self, sandbox: Sandbox, session: PlanetSession, request_body: dict[str, Any]

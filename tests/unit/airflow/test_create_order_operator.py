@@ -157,6 +157,18 @@ def test_reuse_max_age(planet: Sandbox, runner: Runner, create: Any) -> None:
     assert len(planet.orders) == 2
 
 
+@pytest.mark.parametrize("reuse", ["content", "run"])
+def test_a_run_that_is_cleared_has_its_own_order_at_any_age(
+    planet: Sandbox, runner: Runner, create: Any, reuse: str
+) -> None:
+    """Airflow takes a run that is cleared to begin anew."""
+    short = timedelta(microseconds=1)
+    first = runner.run(create(reuse=reuse, reuse_max_age=short))
+    assert runner.run(create(reuse=reuse, reuse_max_age=short)) == first
+    again = runner.run(create(reuse=reuse, reuse_max_age=short), FakeTaskInstance(run_id="run_2"))
+    assert again != first
+
+
 def test_every_parameter_reaches_planet(planet: Sandbox, runner: Runner, create: Any, scenes: Scenes) -> None:
     runner.run(
         create(

@@ -13,6 +13,7 @@ import pytest
 
 from client_support import order_request, session_of
 from planet_provider.client.session import PlanetSession
+from planet_provider.exceptions import BadRequestError, RateLimitStoreError
 from planet_provider.ordering.place import PlacedOrder, place_order
 from planet_provider.sandbox import Fault, Sandbox
 
@@ -122,7 +123,7 @@ def test_killed_before_the_answer(sandbox: Sandbox, machines: Machines, wanted: 
 def test_what_can_not_be_noted_is_not_placed(
     sandbox: Sandbox, machines: Machines, wanted: dict[str, Any]
 ) -> None:
-    with pytest.raises(RuntimeError, match="API server"):
+    with pytest.raises(RateLimitStoreError, match="API server"):
         machines.place(wanted, Journal(fails_after=0))
     assert sandbox.orders == {}
 
@@ -140,8 +141,6 @@ def test_what_was_placed_is_handed_on_though_it_can_not_be_noted(
 def test_a_refusal_is_handed_on_though_it_can_not_be_noted(
     sandbox: Sandbox, machines: Machines, wanted: dict[str, Any]
 ) -> None:
-    from planet_provider.exceptions import BadRequestError
-
     sandbox.faults.add(Fault(kind="status", status=400, **CREATE))
     with pytest.raises(BadRequestError):
         machines.place(wanted, Journal(fails_after=1))

@@ -171,15 +171,14 @@ COURSES = (
 MOVED = (airflow_retry, killed_before_the_answer, killed_before_the_xcom, cleared_while_deferred)
 CELLS = [(course, MACHINE, lag) for course in COURSES for lag in LAGS]
 CELLS += [(course, knows, LAGS[-1]) for course in MOVED for knows in (STORE, NOTHING)]
-#: What every run of the tests shows; the other cells take minutes, and are for `make test-all`.
+#: `make test` tries these; `.ci/run` adds the shortest lag of the others, `make test-all` everything.
 QUICK = {(first_try, MACHINE), (killed_before_the_answer, STORE)}
 
 
 def cell_of(course: Callable[[Cell], list[str]], knows: str, lag: float) -> Any:
     name = f"{course.__name__}-{knows.replace(', ', '-').replace(' ', '_')}-lag{lag:g}"
-    return pytest.param(
-        course, knows, lag, id=name, marks=[] if (course, knows) in QUICK else pytest.mark.soak
-    )
+    marks = pytest.mark.ci if lag == LAGS[0] else pytest.mark.slow
+    return pytest.param(course, knows, lag, id=name, marks=() if (course, knows) in QUICK else marks)
 
 
 @pytest.mark.parametrize("mishap", MISHAPS)

@@ -69,7 +69,7 @@ def victim(body: Callable[[], object]) -> int:
         os._exit(1)
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 @pytest.mark.usefixtures("patient_locks")
 def test_200_processes_start_at_once(tmp_path: Path, record: Record) -> None:
     rate, start = 95.0, time.monotonic() + 2.0
@@ -90,7 +90,7 @@ def test_200_processes_start_at_once(tmp_path: Path, record: Record) -> None:
     assert densest([grant.due for grant in grants], 0.95) <= int(0.95 * rate) + 1
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 @pytest.mark.usefixtures("patient_locks")
 def test_killed_holders_block_nobody_and_let_nobody_through(tmp_path: Path, record: Record) -> None:
     folder = tmp_path / "slots"

@@ -96,16 +96,24 @@ def some_troubles(chance: random.Random, kinds: tuple[Kind, ...]) -> list[Troubl
 ALL: tuple[Kind, ...] = get_args(Kind)
 
 
-@pytest.mark.soak
+def rounds(few: int, all_of_them: int) -> pytest.MarkDecorator:
+    """Run a campaign in part in CI, and whole in ``make test-all``."""
+    return pytest.mark.parametrize(
+        "rounds",
+        [pytest.param(few, marks=pytest.mark.ci), pytest.param(all_of_them, marks=pytest.mark.slow)],
+    )
+
+
+@rounds(15, 180)
 @pytest.mark.timeout(600)
 def test_thousands_of_transfers_end_whole_or_in_a_specific_error(
-    server: FaultServer, session: PlanetSession, tmp_path: Path
+    server: FaultServer, session: PlanetSession, tmp_path: Path, rounds: int
 ) -> None:
     chance = random.Random(SEED)
     # Stalls cost time, so there are few of them.
     often = tuple(kind for kind in ALL if kind != "stall")
     ends: Counter[str] = Counter()
-    for number in range(180):
+    for number in range(rounds):
         order = made_order(chance, 50, (1, 40_000))
         order.troubles = {path: some_troubles(chance, often) for path in order.files}
         order.troubles[chance.choice(list(order.files))] = [Trouble("stall", chance.random())]
@@ -117,18 +125,18 @@ def test_thousands_of_transfers_end_whole_or_in_a_specific_error(
             # What broke it is over by then.
             order.troubles.clear()
             assert download(session, order, tmp_path) is None, number
-    assert ends["whole"] > 40, ends
+    assert ends["whole"] > rounds / 4.5, ends
     assert len(ends) > 1, ends
 
 
-@pytest.mark.soak
+@rounds(6, 60)
 @pytest.mark.timeout(300)
 def test_files_in_parts_end_whole_or_in_a_specific_error(
-    server: FaultServer, session: PlanetSession, tmp_path: Path
+    server: FaultServer, session: PlanetSession, tmp_path: Path, rounds: int
 ) -> None:
     chance = random.Random(SEED + 1)
     parts = 0
-    for _ in range(60):
+    for _ in range(rounds):
         order = made_order(chance, 3, (300_000, 600_000), pause=0.004)
         # The first answer is to the whole file; what follows happens to its parts.
         order.troubles = {
@@ -143,10 +151,10 @@ def test_files_in_parts_end_whole_or_in_a_specific_error(
         if error is not None:
             order.troubles.clear()
             assert download(session, order, tmp_path) is None
-    assert parts > 1000
+    assert parts > 1000 * rounds / 60
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_cuts_cost_at_most_a_twentieth(server: FaultServer, session: PlanetSession, tmp_path: Path) -> None:
     chance = random.Random(SEED + 2)
@@ -175,12 +183,14 @@ with PlanetSession(config(url)) as session:
 """
 
 
-@pytest.mark.soak
+@rounds(4, 25)
 @pytest.mark.timeout(600)
-def test_workers_killed_at_any_byte_leave_nothing_wrong(server: FaultServer, tmp_path: Path) -> None:
+def test_workers_killed_at_any_byte_leave_nothing_wrong(
+    server: FaultServer, tmp_path: Path, rounds: int
+) -> None:
     chance = random.Random(SEED + 3)
     killed = 0
-    for number in range(25):
+    for number in range(rounds):
         in_parts = number % 2 == 1
         order = (
             made_order(chance, 3, (300_000, 700_000), pause=0.003)
@@ -194,7 +204,7 @@ def test_workers_killed_at_any_byte_leave_nothing_wrong(server: FaultServer, tmp
         order.on_sent = None
         with PlanetSession(config(server.url)) as session:
             assert download(session, order, tmp_path) is None
-    assert killed > 25
+    assert killed >= rounds
 
 
 def run_and_kill(server: FaultServer, order: Order, folder: Path, after: int) -> bool:

@@ -94,6 +94,7 @@ def test_a_part_that_was_damaged_with_the_crash_is_not_believed(
     assert_whole(tmp_path / order_id)
 
 
+@pytest.mark.ci
 def test_a_task_that_was_taken_for_dead_does_not_disturb_the_next_one(
     planet_sandbox: Sandbox, order_id: str, tmp_path: Path
 ) -> None:

@@ -204,6 +204,7 @@ with PlanetSession(PlanetConfig(api_key=key, base_url=url)) as session:
 """
 
 
+@pytest.mark.ci
 def test_a_put_that_is_killed_leaves_no_half_file_where_puts_write_in_place(
     server: FaultServer, tmp_path: Path
 ) -> None:

@@ -91,6 +91,7 @@ def test_an_order_arrives_whole(
     assert info["ContentType"] == result.files[-1].media_type
 
 
+@pytest.mark.ci
 def test_an_order_goes_where_airflows_storage_path_leads(
     session: PlanetSession,
     order_id: str,
@@ -199,6 +200,7 @@ def test_one_object(destination: StoragePath) -> None:
         verify_file(_below(destination, "b.tif"), "0" * 64)
 
 
+@pytest.mark.ci
 def test_a_large_object_goes_in_parts(destination: StoragePath, tmp_path: Path) -> None:
     from planet_provider.transfer.digests import Expected
     from planet_provider.transfer.object_store import ObjectStore

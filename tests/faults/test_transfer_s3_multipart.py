@@ -56,20 +56,26 @@ def front(moto_url: str) -> Iterator[S3Front]:
         yield front
 
 
+@pytest.fixture(scope="module")
+def boto(moto_url: str) -> Any:
+    """A boto3 client; making one takes a quarter of a second."""
+    import boto3
+
+    return boto3.client(
+        "s3",
+        endpoint_url=moto_url,
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key=SECRET,
+    )
+
+
 class Bucket:
     """A bucket as S3 shows it."""
 
-    def __init__(self, moto_url: str) -> None:
-        import boto3
-
+    def __init__(self, client: Any) -> None:
         self.name = f"orders-{uuid.uuid4().hex}"
-        self.client = boto3.client(
-            "s3",
-            endpoint_url=moto_url,
-            region_name="us-east-1",
-            aws_access_key_id="testing",
-            aws_secret_access_key=SECRET,
-        )
+        self.client = client
         self.client.create_bucket(Bucket=self.name)
 
     def objects(self) -> dict[str, bytes]:
@@ -87,8 +93,8 @@ class Bucket:
 
 
 @pytest.fixture
-def bucket(moto_url: str) -> Bucket:
-    return Bucket(moto_url)
+def bucket(boto: Any) -> Bucket:
+    return Bucket(boto)
 
 
 def client_of(bucket: str, url: str, *, retries: int = 10, seconds: float = 20) -> Any:
@@ -135,8 +141,10 @@ def put(store: BucketStore, name: str, content: bytes, *, known: bool = True, ch
         staging.publish()
 
 
-@pytest.mark.parametrize("known", [True, False])
-@pytest.mark.parametrize("size", [0, 1, PART_BYTES - 1, PART_BYTES])
+@pytest.mark.parametrize(
+    ("size", "known"),
+    [(0, True), (1, False), (PART_BYTES - 1, False), (PART_BYTES, True), (PART_BYTES, False)],
+)
 def test_a_small_file_is_one_request(
     store: BucketStore, bucket: Bucket, front: S3Front, size: int, known: bool
 ) -> None:
@@ -146,8 +154,9 @@ def test_a_small_file_is_one_request(
     assert [(method, length) for method, _, length in front.requests] == [("PUT", size)]
 
 
-@pytest.mark.parametrize("known", [True, False])
-@pytest.mark.parametrize("size", [PART_BYTES + 1, 2 * PART_BYTES, 3 * PART_BYTES + 17])
+@pytest.mark.parametrize(
+    ("size", "known"), [(PART_BYTES + 1, True), (PART_BYTES + 1, False), (2 * PART_BYTES, True)]
+)
 def test_a_large_file_goes_in_parts(
     store: BucketStore, bucket: Bucket, front: S3Front, size: int, known: bool
 ) -> None:
@@ -224,13 +233,12 @@ def test_a_reset_drops_what_has_left_and_begins_anew(store: BucketStore, bucket:
 @pytest.mark.parametrize(
     "mishap",
     [
-        Mishap("PUT", "partNumber", 503, times=3),
-        Mishap("PUT", "partNumber=2", 500, times=2),
-        Mishap("PUT", "partNumber=1", 0, times=2),
-        Mishap("POST", r"\?uploads", 503, times=2),
-        Mishap("POST", "uploadId", 503, times=2),
+        pytest.param(Mishap("PUT", "partNumber", 503, times=3), id="parts-503", marks=pytest.mark.ci),
+        pytest.param(Mishap("PUT", "partNumber=2", 500, times=2), id="part-500", marks=pytest.mark.ci),
+        pytest.param(Mishap("PUT", "partNumber=1", 0, times=2), id="part-cut"),
+        pytest.param(Mishap("POST", r"\?uploads", 503, times=2), id="create-503", marks=pytest.mark.ci),
+        pytest.param(Mishap("POST", "uploadId", 503, times=2), id="complete-503"),
     ],
-    ids=["parts-503", "part-500", "part-cut", "create-503", "complete-503"],
 )
 def test_a_store_that_stumbles_is_asked_again(
     store: BucketStore, bucket: Bucket, front: S3Front, mishap: Mishap
@@ -246,13 +254,12 @@ def test_a_store_that_stumbles_is_asked_again(
 @pytest.mark.parametrize(
     "mishap",
     [
-        Mishap("PUT", "partNumber", 503, times=None),
-        Mishap("PUT", "partNumber", 403, times=None, skip=1),
-        Mishap("PUT", "partNumber=2", 0, times=None),
-        Mishap("POST", r"\?uploads", 503, times=None),
-        Mishap("POST", "uploadId", 503, times=None),
+        pytest.param(Mishap("PUT", "partNumber", 503, times=None), id="parts-503", marks=pytest.mark.ci),
+        pytest.param(Mishap("PUT", "partNumber", 403, times=None, skip=1), id="parts-403"),
+        pytest.param(Mishap("PUT", "partNumber=2", 0, times=None), id="part-cut", marks=pytest.mark.ci),
+        pytest.param(Mishap("POST", r"\?uploads", 503, times=None), id="create-503"),
+        pytest.param(Mishap("POST", "uploadId", 503, times=None), id="complete-503"),
     ],
-    ids=["parts-503", "parts-403", "part-cut", "create-503", "complete-503"],
 )
 def test_a_store_that_fails_shows_nothing_and_keeps_nothing(
     bucket: Bucket, front: S3Front, mishap: Mishap
@@ -325,6 +332,7 @@ def test_names_sizes_and_removal(store: BucketStore) -> None:
     assert store.size("a") is None
 
 
+@pytest.mark.ci
 def test_many_large_files_share_the_memory(bucket: Bucket, moto_url: str) -> None:
     memory = Memory(4 * PART_BYTES, files=3)
     store = BucketStore(client_of(bucket.name, moto_url), "", uri=f"s3://{bucket.name}", memory=memory)
@@ -429,6 +437,7 @@ store = BucketStore(client, "prefix", uri=f"s3://{bucket}/prefix")
 """
 
 
+@pytest.mark.ci
 def test_a_worker_killed_midway_leaves_no_object_and_the_next_try_makes_it_whole(
     store: BucketStore, bucket: Bucket, front: S3Front
 ) -> None:
@@ -468,6 +477,7 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc")
 @pytest.mark.parametrize(("files", "size"), [(1, 300 << 20), (16, 40 << 20)])
 def test_memory_stays_bounded_at_any_size(files: int, size: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import planet.data_filter
 import planet.exceptions
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from planet_provider.client import data, filters
@@ -140,7 +140,6 @@ def pairs(depth: int = 2) -> st.SearchStrategy[tuple[dict[str, Any], dict[str, A
 
 
 @pytest.mark.guide("filters")
-@settings(max_examples=400, deadline=None)
 @given(pairs())
 def test_same_json_as_the_sdk(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
     ours, theirs = pair

@@ -7,7 +7,7 @@ from typing import Any
 import planet.geojson
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from planet_provider.client.geometry import geometry, is_reference
@@ -49,7 +49,6 @@ def geometries(west: float, east: float) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.one_of(geometries(-180, 0), geometries(-90, 90), geometries(0, 180)))
 def test_same_as_the_sdk_in_every_wrapping(shape: dict[str, Any]) -> None:
     feature = {"type": "Feature", "properties": {"pl:ref": REF}, "geometry": shape, "id": 1}

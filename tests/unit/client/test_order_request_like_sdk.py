@@ -10,7 +10,7 @@ import planet.exceptions
 import planet.order_request as sdk
 import planet.specs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from planet_provider.client import order_delivery, order_options, order_request, order_tools
@@ -215,7 +215,6 @@ hostings = same(
 )
 
 
-@settings(max_examples=500, deadline=None)
 @given(st.one_of(products, tools, clouds, deliveries, notices, hostings))
 def test_each_part_is_the_same_json_as_the_sdks(pair: Pair) -> None:
     assert pair[0] == pair[1]
@@ -236,7 +235,6 @@ nothing: Pair = (None, None)
 
 
 @pytest.mark.guide("order-request")
-@settings(max_examples=400, deadline=None)
 @given(
     word,
     st.lists(products, min_size=1, max_size=3),

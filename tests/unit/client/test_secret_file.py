@@ -12,7 +12,7 @@ from pathlib import Path
 
 import planet
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from planet_provider.client import secret_file
@@ -66,7 +66,6 @@ def test_other_entries_stay(tmp_path: Path) -> None:
     assert json.loads(file.read_text()) == {"key": KEY, "jwt": "kept", "nested": {"a": [1]}}
 
 
-@settings(max_examples=50, deadline=None)
 @given(key=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1).map(" {}\n".format))
 def test_what_is_stored_is_read(tmp_path_factory: pytest.TempPathFactory, key: str) -> None:
     file = tmp_path_factory.mktemp("secret") / "secret.json"

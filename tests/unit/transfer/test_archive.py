@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
@@ -255,7 +255,6 @@ def test_folders_of_archives(archive: str, folder: str) -> None:
     assert folder_of(archive) == folder
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.lists(
         st.one_of(

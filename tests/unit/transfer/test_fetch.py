@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from planet_provider.exceptions import (
@@ -173,7 +173,6 @@ ANY = st.builds(
 )
 
 
-@settings(max_examples=400)
 @given(st.lists(ANY, max_size=12))
 def test_with_a_digest_the_file_is_right_or_there_is_an_error(answers: list[Answer]) -> None:
     try:
@@ -184,7 +183,6 @@ def test_with_a_digest_the_file_is_right_or_there_is_an_error(answers: list[Answ
     assert (fetched.size, fetched.digest, fetched.verified) == (SIZE, KNOWN.sha256, "sha256")
 
 
-@settings(max_examples=400)
 @given(st.lists(HONEST, max_size=12), st.sampled_from([Expected(), Expected(SIZE)]))
 def test_without_a_digest_versions_are_never_mixed(answers: list[Answer], expected: Expected) -> None:
     try:

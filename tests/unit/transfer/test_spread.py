@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from planet_provider.exceptions import (
@@ -199,7 +199,6 @@ def test_a_part_in_trouble_is_mended(store: LocalStore, kinds: str) -> None:
 KINDS = st.sampled_from(["ok", "ok", "cut", "short", "whole", "changed", "corrupt", "elsewhere", "expire"])
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.lists(KINDS, max_size=12), st.booleans())
 def test_whatever_happens_to_parts_the_file_is_right_or_there_is_an_error(
     kinds: list[str], cut_at_first: bool

@@ -109,8 +109,8 @@ class Gate:
         """Begin anew: the requests of the parent process are not here."""
         # A signal handler may interrupt a thread that holds it, and so may the garbage collector.
         self._lock = threading.RLock()
-        self._inside: dict[int, tuple[threading.Thread | None, asyncio.AbstractEventLoop | None]] = {}
-        self._waiting: deque[Permit] = deque()
+        self.inside: dict[int, tuple[threading.Thread | None, asyncio.AbstractEventLoop | None]] = {}
+        self.waiting: deque[Permit] = deque()
 
     def enter(self, permit: Permit) -> Future[None] | None:
         """Let a permit in, or have it wait.
@@ -119,39 +119,39 @@ class Gate:
         """
         permit.thread = threading.current_thread()
         with self._lock:
-            if (len(self._inside) >= self.limit or self._waiting) and not self._waits_for_itself(permit):
+            if (len(self.inside) >= self.limit or self.waiting) and not self._waits_for_itself(permit):
                 permit.called = Future()
-                self._waiting.append(permit)
+                self.waiting.append(permit)
                 return permit.called
-            self._inside[id(permit)] = permit.thread, permit.loop
+            self.inside[id(permit)] = permit.thread, permit.loop
             return None
 
     def leave(self, permit: Permit) -> None:
         """Let the next one in."""
         with self._lock:
-            self._inside.pop(id(permit), None)
-            if self._waiting:
-                if permit.called is not None and permit in self._waiting:
-                    self._waiting.remove(permit)
+            self.inside.pop(id(permit), None)
+            if self.waiting:
+                if permit.called is not None and permit in self.waiting:
+                    self.waiting.remove(permit)
                 self._admit()
 
     def look(self) -> None:
         """Take back what event loops have left behind that were closed while they sent something."""
         with self._lock:
-            for key, (_, loop) in list(self._inside.items()):
+            for key, (_, loop) in list(self.inside.items()):
                 if loop is not None and loop.is_closed():
-                    self._inside.pop(key, None)
+                    self.inside.pop(key, None)
             self._admit()
 
     def _waits_for_itself(self, permit: Permit) -> bool:
         """Whether a thread that blocks would keep from ending what it has begun: a signal handler, for one."""
-        return permit.loop is None and any(thread is permit.thread for thread, _ in self._inside.values())
+        return permit.loop is None and any(thread is permit.thread for thread, _ in self.inside.values())
 
     def _admit(self) -> None:
-        while self._waiting and len(self._inside) < self.limit:
-            permit = self._waiting.popleft()
+        while self.waiting and len(self.inside) < self.limit:
+            permit = self.waiting.popleft()
             if permit.called is not None and not (permit.loop is not None and permit.loop.is_closed()):
-                self._inside[id(permit)] = permit.thread, permit.loop
+                self.inside[id(permit)] = permit.thread, permit.loop
                 permit.called.set_result(None)
 
 

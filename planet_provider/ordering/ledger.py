@@ -40,7 +40,7 @@ RUN_KEPT_SECONDS = 90 * KEPT_SECONDS
 _LATEST = 1e11
 
 #: Share of the writes that look for files to forget: looking at all of them each time would add up.
-_SWEEPS = 0.02
+SWEEPS = 0.02
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class FileLedger:
             _replace(self._file(key), encode(record))
         except OSError as error:
             raise store_error(f"file://{self._folder}", _UNWRITABLE, error) from error
-        if random.random() < _SWEEPS:
+        if random.random() < SWEEPS:
             self._forget_old()
 
     def remembers_seconds(self) -> float:
@@ -252,7 +252,7 @@ class RedisLedger:
                 self._client.hdel(self._name, key)
             else:
                 self._client.hset(self._name, key, encode(record))
-            if random.random() < _SWEEPS:
+            if random.random() < SWEEPS:
                 self._forget_old()
         except (RedisError, OSError) as error:
             raise store_error(self._label, _UNWRITABLE, error) from error

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore as Client
 
 #: Bytes that one request for a body asks for: it has to end within the client's timeout.
-_WINDOW_BYTES = 64 << 20
+WINDOW_BYTES = 64 << 20
 
 #: Requests for a body's rest in a row that may bring nothing.
 _READ_TRIES = 4
@@ -319,7 +319,7 @@ class _Reader(io.RawIOBase):
             except GenericError:
                 if not left:
                     raise
-            end = min(self._size, self._position + _WINDOW_BYTES)
+            end = min(self._size, self._position + WINDOW_BYTES)
             self._chunks = self._store.read(self._name, self._position, end, self._etag)
         raise IncompleteTransferError(
             f"{self._store.uri(self._name)}: ends after {self._position} of {self._size} bytes; try again later.",

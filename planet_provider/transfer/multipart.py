@@ -67,10 +67,10 @@ class Memory:
     """
 
     def __init__(self, total: int = MEMORY_BYTES, files: int = _FILES) -> None:
-        self._total = self._free = total
+        self.total = self.free = total
         # Reentrant, because a buffer may be returned by whatever drops the last view of it.
         self._change = threading.Condition(threading.RLock())
-        self._queue: deque[object] = deque()
+        self.queue: deque[object] = deque()
         self._spare: list[bytearray] = []
         self._files = threading.BoundedSemaphore(files)
         self._open = 0
@@ -109,12 +109,12 @@ class Memory:
         """
         ticket = object()
         with self._change:
-            self._queue.append(ticket)
+            self.queue.append(ticket)
             try:
-                _wait(self._change, lambda: self._queue[0] is ticket and self._free >= self._weight(size))
-                self._free -= self._weight(size)
+                _wait(self._change, lambda: self.queue[0] is ticket and self.free >= self._weight(size))
+                self.free -= self._weight(size)
             finally:
-                self._queue.remove(ticket)
+                self.queue.remove(ticket)
                 self._change.notify_all()
             # A used buffer spares the kernel the zeroing of a new one.
             return self._spare.pop() if size == PART_BYTES and self._spare else bytearray(size)
@@ -134,7 +134,7 @@ class Memory:
             if lent is not None:
                 (kept,) = lent[2]
                 with self._change:
-                    self._free += self._weight(len(kept))
+                    self.free += self._weight(len(kept))
                     self._change.notify_all()
 
     def give(self, buffer: bytearray) -> None:
@@ -142,11 +142,11 @@ class Memory:
         with self._change:
             if len(buffer) == PART_BYTES and self._open:
                 self._spare.append(buffer)
-            self._free += self._weight(len(buffer))
+            self.free += self._weight(len(buffer))
             self._change.notify_all()
 
     def _weight(self, size: int) -> int:
-        return min(size, self._total)
+        return min(size, self.total)
 
 
 #: The memory of this process's uploads.

@@ -26,7 +26,7 @@ REPORT_SECONDS = 600.0
 _DEFERRAL_GRACE_SECONDS = 60.0
 
 #: Seconds that the look at the deadline may take: less than that grace.
-_LAST_LOOK_SECONDS = 30.0
+LAST_LOOK_SECONDS = 30.0
 
 #: Seconds for each wait by which deadlines are spread: thousands that end together would hold up the event loop.
 _DEADLINE_SPREAD = 0.0005
@@ -136,7 +136,7 @@ class PlanetTrigger(BaseTrigger):
                 return timeout_event(**self.facts(), last=last)
             if now >= deadline and last_by == float("inf"):
                 # What is over is seen after the deadline too, as it is where a triggerer was down meanwhile.
-                last_by = now + _LAST_LOOK_SECONDS
+                last_by = now + LAST_LOOK_SECONDS
                 poller.last_look(waiter)
             if now >= report_at:
                 report_at = _next_report(now)

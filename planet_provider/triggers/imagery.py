@@ -31,14 +31,14 @@ MAX_EVENT_ITEMS = 2000
 
 #: Seconds until an event is sure to be in the metadata database: the triggerer hands on what was yielded about
 #: every second. What was told of is kept only then, so a triggerer that is killed before tells of it again.
-_SETTLE_SECONDS = 10.0
+SETTLE_SECONDS = 10.0
 
 #: First wait after a look that failed; doubled each time, up to the interval, or to the longest if that is more.
-_FIRST_BACKOFF_SECONDS = 15.0
-_LONGEST_BACKOFF_SECONDS = 120.0
+FIRST_BACKOFF_SECONDS = 15.0
+LONGEST_BACKOFF_SECONDS = 120.0
 
 #: Wait where only somebody can mend it, e.g. a refused credential; the interval if that is more.
-_REFUSED_SECONDS = 900.0
+REFUSED_SECONDS = 900.0
 
 #: A look is not worth the session's whole patience: the next one comes anyway.
 _LOOK_ATTEMPTS = 2
@@ -145,7 +145,7 @@ class PlanetImageryTrigger(BaseEventTrigger):
                     )
                     yield TriggerEvent(dict(batch))  # type: ignore[no-untyped-call]
                 if self._stores():
-                    await asyncio.sleep(_SETTLE_SECONDS)
+                    await asyncio.sleep(SETTLE_SECONDS)
                 state.told(self._overlap())
                 self._unsaved = True
 
@@ -294,9 +294,9 @@ class PlanetImageryTrigger(BaseEventTrigger):
 
     def _backoff(self) -> float:
         if self._refused:
-            return self._at_least(_REFUSED_SECONDS)
-        growing = _FIRST_BACKOFF_SECONDS * 2.0 ** min(self._failures - 1, 20)
-        return min(growing, self._at_least(_LONGEST_BACKOFF_SECONDS)) * random.uniform(0.8, 1.0)
+            return self._at_least(REFUSED_SECONDS)
+        growing = FIRST_BACKOFF_SECONDS * 2.0 ** min(self._failures - 1, 20)
+        return min(growing, self._at_least(LONGEST_BACKOFF_SECONDS)) * random.uniform(0.8, 1.0)
 
     def _at_least(self, seconds: float) -> float:
         """Return the interval, or this where that is shorter."""
@@ -315,7 +315,7 @@ class PlanetImageryTrigger(BaseEventTrigger):
             log.error(
                 "%s can't look for new imagery, and waiting won't mend it; it tries again every %.0f s: %s",
                 self._name,
-                self._at_least(_REFUSED_SECONDS),
+                self._at_least(REFUSED_SECONDS),
                 error,
             )
         elif self._failures == 1:

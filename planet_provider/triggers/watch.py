@@ -50,7 +50,7 @@ _LOOK_RETRY_SECONDS = 30.0
 #: Seconds between two looks, at least, that waiters whose time is up may call for; and while Planet can't be
 #: asked, which leaves each of them one.
 _LAST_LOOK_GAP = 0.5
-_LAST_LOOK_GAP_IN_TROUBLE = 10.0
+LAST_LOOK_GAP_IN_TROUBLE = 10.0
 
 #: Share of the interval after which the next look comes. Below 1, so that a change is told within the
 #: interval; drawn anew each time, so that triggerers don't look in step.
@@ -235,7 +235,7 @@ class Poller(ABC, Generic[V]):
     def _due(self) -> float:
         held = self._not_before
         if self._last:
-            held = min(held, self.failed_at + _LAST_LOOK_GAP_IN_TROUBLE)
+            held = min(held, self.failed_at + LAST_LOOK_GAP_IN_TROUBLE)
         return max(self.due(), held)
 
     async def _attempt(self, session: AsyncPlanetSession) -> None:

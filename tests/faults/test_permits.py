@@ -61,7 +61,7 @@ def wait_until(reached: Callable[[], bool]) -> None:
 
 
 def under_way(session: PlanetSession | AsyncPlanetSession) -> int:
-    return len(session._gate._inside)
+    return len(session._gate.inside)
 
 
 class Crowd:
@@ -72,14 +72,14 @@ class Crowd:
         self._config = config
         self._limits = limiter(config, store)
         self._pool = ThreadPoolExecutor(32)
-        self._line = line(store, self._limits._key(CLASS))
+        self._line = line(store, self._limits.key(CLASS))
 
     def send(self, count: int) -> Future[Any]:
         run = self._in_threads if self._kind == "sync" else lambda count: asyncio.run(self._in_a_loop(count))
         return self._pool.submit(run, count)
 
     def waiting(self) -> int:
-        return len(self._line._places)
+        return len(self._line.places)
 
     def _in_threads(self, count: int) -> list[Any]:
         with PlanetSession(self._config, limiter=self._limits) as session, ThreadPoolExecutor(count) as pool:
@@ -135,7 +135,7 @@ def test_a_class_that_stands_still_leaves_permits_to_others(
     limits = limiter(config, store)
     limits.pause(CLASS, 3000.0, 0.0)
     with PlanetSession(config, limiter=limits) as session:
-        queue = line(store, limits._key(CLASS))
+        queue = line(store, limits.key(CLASS))
         stop = Stopper()
 
         def wait() -> None:
@@ -145,12 +145,12 @@ def test_a_class_that_stands_still_leaves_permits_to_others(
         threads = [threading.Thread(target=wait) for _ in range(6)]
         for thread in threads:
             thread.start()
-        wait_until(lambda: len(queue._places) == 6 and store.taken == 1)
+        wait_until(lambda: len(queue.places) == 6 and store.taken == 1)
         assert list(session.pages(orders.list_orders())) == [[]]
         stop.stop()
         for thread in threads:
             thread.join(LONG)
-        assert not queue._places
+        assert not queue.places
         assert under_way(session) == 0
 
 
@@ -214,7 +214,7 @@ def test_a_body_counts_until_it_is_closed(planet_sandbox: Sandbox, link: str) ->
     with narrow(planet_sandbox) as session:
         with session.open(link, rate_class=DOWNLOAD) as response:
             other = elsewhere(lambda: session.send(orders.stats()))
-            wait_until(lambda: len(session._gate._waiting) == 1)
+            wait_until(lambda: len(session._gate.waiting) == 1)
             assert not other.done()
             response.close()
             other.result(LONG)
@@ -324,7 +324,7 @@ def test_a_429_of_the_storage_slows_nobody_else_down(planet_sandbox: Sandbox, li
     limits = limiter(config, slots)
     with PlanetSession(config, limiter=limits) as session, session.open(link, rate_class=DOWNLOAD):
         pass
-    assert slots._slots[limits._key(DOWNLOAD)].speed == 1.0
+    assert slots._slots[limits.key(DOWNLOAD)].speed == 1.0
     planet_sandbox.faults.add(Fault(kind="status", origin="api", status=429, times=1))
     with (
         PlanetSession(config_of(planet_sandbox, max_attempts=1), limiter=limits) as session,
@@ -332,7 +332,7 @@ def test_a_429_of_the_storage_slows_nobody_else_down(planet_sandbox: Sandbox, li
         session.open(link, rate_class=DOWNLOAD),
     ):
         pass
-    assert slots._slots[limits._key(DOWNLOAD)].speed < 1.0
+    assert slots._slots[limits.key(DOWNLOAD)].speed < 1.0
 
 
 @pytest.fixture

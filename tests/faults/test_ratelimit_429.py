@@ -58,7 +58,7 @@ async def test_all_sessions_of_the_machine_pause_and_only_for_that_class(
         await asyncio.gather(*(session.send(orders.stats()) for _ in range(5)))
         await first
         # The slots that follow: asked for one by one, they may seem closer on a busy machine, never further apart.
-        store, key = session._limiter._store, session._limiter._key("orders.stats")
+        store, key = session._limiter.store, session._limiter.key("orders.stats")
         waits = [store.reserve(key, 1 / RATE, 60.0).wait_seconds for _ in range(20)]
     times = [request.at for request in planet_sandbox.requests if "/stats/" in request.path]
     assert len(times) == 7

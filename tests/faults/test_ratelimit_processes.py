@@ -44,7 +44,7 @@ def limiter(folder: Path, rate: float = RATE, **clocks: Callable[[], float]) -> 
 @pytest.fixture
 def patient_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine may stop the holder of a lock for more than the second that others wait for it."""
-    monkeypatch.setattr(file_store, "_LOCK_SECONDS", 60.0)
+    monkeypatch.setattr(file_store, "LOCK_SECONDS", 60.0)
 
 
 def is_used_up(times: Sequence[float], rate: float = RATE) -> bool:
@@ -97,7 +97,7 @@ def test_killed_holders_block_nobody_and_let_nobody_through(tmp_path: Path, reco
     store = FileStore(folder)
     watch = Watch()
     limits = limiter(folder, monotonic=watch)
-    key = limits._key(RATE_CLASS)
+    key = limits.key(RATE_CLASS)
     slot = store.reserve(key, 1 / RATE, 0.0)
     longest = 0.0
 
@@ -154,7 +154,7 @@ async def test_a_stopped_holder_delays_for_a_bounded_time_and_never_the_event_lo
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Five seconds instead of one: a busy machine may stop the event loop for three of them.
-    monkeypatch.setattr(file_store, "_LOCK_SECONDS", 5.0)
+    monkeypatch.setattr(file_store, "LOCK_SECONDS", 5.0)
     folder = tmp_path / "slots"
     store = FallbackStore(FileStore(folder), MemoryStore(), 0.5)
     limits = RateLimiter(store, CREDENTIAL, {RATE_CLASS: RATE}, 600.0)

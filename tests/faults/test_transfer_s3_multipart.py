@@ -127,7 +127,7 @@ def store(bucket: Bucket, front: S3Front) -> BucketStore:
 def memory_comes_back() -> Iterator[None]:
     yield
     gc.collect()
-    assert MEMORY._free == MEMORY._total
+    assert MEMORY.free == MEMORY.total
 
 
 def content_of(size: int) -> bytes:
@@ -297,7 +297,7 @@ def test_a_bucket_that_is_not_there(front: S3Front) -> None:
 def test_reading_goes_on_where_it_broke(
     store: BucketStore, front: S3Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bucket_module, "_WINDOW_BYTES", PART_BYTES)
+    monkeypatch.setattr(bucket_module, "WINDOW_BYTES", PART_BYTES)
     content = content_of(3 * PART_BYTES + 1)
     put(store, "big.tif", content)
     front.mishaps.append(Mishap("GET", "big.tif", 503, times=2, skip=1))
@@ -310,7 +310,7 @@ def test_reading_goes_on_where_it_broke(
 def test_an_object_that_changes_while_it_is_read_is_an_error(
     store: BucketStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bucket_module, "_WINDOW_BYTES", 1 << 20)
+    monkeypatch.setattr(bucket_module, "WINDOW_BYTES", 1 << 20)
     put(store, "big.tif", content_of(3 << 20))
     with store.open("big.tif") as stream:
         stream.read(1 << 20)
@@ -341,7 +341,7 @@ def test_many_large_files_share_the_memory(bucket: Bucket, moto_url: str) -> Non
         list(pool.map(lambda item: put(store, *item), contents.items()))
     assert bucket.objects() == contents
     gc.collect()
-    assert memory._free == memory._total
+    assert memory.free == memory.total
 
 
 def test_an_order_arrives_whole_and_a_second_run_fetches_nothing(

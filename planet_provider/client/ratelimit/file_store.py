@@ -35,7 +35,7 @@ _SIZE = _STATE.size + _CHECKSUM.size
 _numbers = attrgetter(*(field.name for field in fields(Slots)))
 
 #: Seconds to wait for the lock. It is held for microseconds, unless its holder is stopped.
-_LOCK_SECONDS = 1.0
+LOCK_SECONDS = 1.0
 
 #: Seconds after which files of earlier boots are removed.
 _STALE_SECONDS = 86400.0
@@ -109,7 +109,7 @@ class FileStore:
     def _locked(self, path: str, act: Callable[[Slots], _Answer]) -> tuple[_Answer, str]:
         if self._private:
             check_own_folder(self._directory)
-        with LockedFile(path, _LOCK_SECONDS) as descriptor:
+        with LockedFile(path, LOCK_SECONDS) as descriptor:
             data = os.pread(descriptor, _SIZE, 0)
             if not data:
                 self._remove_stale()

@@ -47,10 +47,10 @@ class RateLimiter:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store = store
+        self.store = store
         self._account = account_of(credential)
         self._rates = rates
-        self._lines = {name: line(store, self._key(name)) for name in rates}
+        self._lines = {name: line(store, self.key(name)) for name in rates}
         self._max_queue_seconds = max_queue_seconds
         self._clock = clock
 
@@ -99,13 +99,13 @@ class RateLimiter:
         :raises RateLimitQueueError: The slot is too far away.
         :raises RateLimitStoreError: The store can't be used, and there is no fallback.
         """
-        key = self._key(rate_class)
+        key = self.key(rate_class)
         interval = 1.0 / self._rates[rate_class]
         left = self._max_queue_seconds if max_wait is None else max_wait
         deadline = self._clock() + left
         while True:
             left = max(EARLY_SECONDS, left)
-            reservation = self._store.reserve(key, interval, left)
+            reservation = self.store.reserve(key, interval, left)
             wait: float | None = reservation.wait_seconds
             while wait is not None:
                 if wait <= EARLY_SECONDS:
@@ -113,7 +113,7 @@ class RateLimiter:
                 if wait > left:
                     raise self._queue_error(rate_class, wait)
                 yield min(wait, LOOK_AGAIN_SECONDS)
-                wait = self._store.until(key, reservation)
+                wait = self.store.until(key, reservation)
                 left = deadline - self._clock() + EARLY_SECONDS
 
     async def awaits(self, rate_class: str, max_wait: float | None = None) -> AsyncIterator[float]:
@@ -128,13 +128,14 @@ class RateLimiter:
         :param seconds: What Retry-After said, if it said anything.
         :param age: Seconds since the refused request was sent.
         """
-        self._store.hold(self._key(rate_class), seconds, age)
+        self.store.hold(self.key(rate_class), seconds, age)
 
     async def apause(self, rate_class: str, seconds: float | None, age: float) -> None:
         """Do what :meth:`pause` does, without blocking the event loop."""
         await self._in_background(partial(self.pause, rate_class, seconds, age))
 
-    def _key(self, rate_class: str) -> str:
+    def key(self, rate_class: str) -> str:
+        """Return what the store calls a class of this account's requests."""
         return f"{self._account}:{rate_class}"
 
     def _check_line(self, queue: Line, place: Place, rate_class: str) -> None:
@@ -160,7 +161,7 @@ class RateLimiter:
         )
 
     async def _in_background(self, look: partial[float | None] | partial[None]) -> float | None:
-        if not self._store.may_block:
+        if not self.store.may_block:
             return look()
         return await asyncio.get_running_loop().run_in_executor(_threads(), look)
 

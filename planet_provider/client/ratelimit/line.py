@@ -39,7 +39,7 @@ class Line:
         """Have nobody in the line: after a fork the callers of the parent are not here."""
         # A signal handler may send a request too, and stands behind the thread that it interrupted.
         self._lock = threading.RLock()
-        self._places: deque[Place] = deque()
+        self.places: deque[Place] = deque()
         self._turns: deque[float] = deque(maxlen=_TURNS)
         self._moved = self._seen = time.monotonic()
 
@@ -54,10 +54,10 @@ class Line:
         :return: How many are ahead.
         """
         with self._lock:
-            ahead = len(self._places)
+            ahead = len(self.places)
             if ahead:
                 place.called = Future()
-            self._places.append(place)
+            self.places.append(place)
             if not ahead:
                 self._call()
         return ahead
@@ -65,30 +65,30 @@ class Line:
     def leave(self, place: Place) -> None:
         """Go; the next one is called where this was the first."""
         with self._lock:
-            if self._places and self._places[0] is place:
-                self._places.popleft()
+            if self.places and self.places[0] is place:
+                self.places.popleft()
                 self._turns.append(time.monotonic() - self._moved)
                 self._call()
             else:
                 with suppress(ValueError):  # it was passed by
-                    self._places.remove(place)
+                    self.places.remove(place)
 
     def stay(self, place: Place) -> None:
         """Note that the first one is still about."""
         with self._lock:
-            if self._places and self._places[0] is place:
+            if self.places and self.places[0] is place:
                 self._seen = time.monotonic()
 
     def pass_by(self) -> None:
         """Go on without the first one, if nothing was heard of it for too long."""
         with self._lock:
-            if self._places and time.monotonic() - self._seen >= PASS_BY_SECONDS:
-                self._places.popleft()
+            if self.places and time.monotonic() - self._seen >= PASS_BY_SECONDS:
+                self.places.popleft()
                 self._call()
 
     def _call(self) -> None:
         self._moved = self._seen = time.monotonic()
-        if self._places and (called := self._places[0].called) is not None:
+        if self.places and (called := self.places[0].called) is not None:
             called.set_result(None)
 
 

@@ -111,10 +111,10 @@ async def watching(store: Any = None, **given: Any) -> AsyncIterator[Watch]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits that take a moment."""
-    monkeypatch.setattr(imagery, "_SETTLE_SECONDS", 0.01)
-    monkeypatch.setattr(imagery, "_FIRST_BACKOFF_SECONDS", 0.02)
-    monkeypatch.setattr(imagery, "_LONGEST_BACKOFF_SECONDS", 0.1)
-    monkeypatch.setattr(imagery, "_REFUSED_SECONDS", 0.1)
+    monkeypatch.setattr(imagery, "SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(imagery, "FIRST_BACKOFF_SECONDS", 0.02)
+    monkeypatch.setattr(imagery, "LONGEST_BACKOFF_SECONDS", 0.1)
+    monkeypatch.setattr(imagery, "REFUSED_SECONDS", 0.1)
 
 
 @pytest.fixture(autouse=True)
@@ -271,7 +271,7 @@ async def test_an_event_that_may_not_have_arrived_is_repeated_as_it_was(
     since, store = ago(3), FakeStore()
     there = await catalogue(since)
     with monkeypatch.context() as patched:
-        patched.setattr(imagery, "_SETTLE_SECONDS", 1000.0)
+        patched.setattr(imagery, "SETTLE_SECONDS", 1000.0)
         async with watching(store, published_since=since, max_items=3) as killed:
             await killed.until(lambda: bool(killed.batches))
     # Otherwise the batch would be another one, and so its order.

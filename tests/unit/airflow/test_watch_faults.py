@@ -227,7 +227,7 @@ async def test_deadlines_ask_no_more_often_of_what_is_down(
     planet: Sandbox, placed: Place, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(max_attempts=1)
-    monkeypatch.setattr(watch, "_LAST_LOOK_GAP_IN_TROUBLE", 6.0, raising=False)
+    monkeypatch.setattr(watch, "LAST_LOOK_GAP_IN_TROUBLE", 6.0, raising=False)
     order_ids = placed(8)
     now = time.time()
     waiting = [
@@ -247,7 +247,7 @@ async def test_many_deadlines_of_items_have_a_last_look_each(
     planet: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # However slow the machine is: that it is fast enough for the grace is not asked here.
-    monkeypatch.setattr(base, "_LAST_LOOK_SECONDS", 240.0)
+    monkeypatch.setattr(base, "LAST_LOOK_SECONDS", 240.0)
     body = json.dumps({"ortho_visual": {"status": "inactive", "_permissions": ["download"]}})
     planet.faults.add(Fault(kind="status", status=200, body=body, path="/assets", times=None))
     waiting = asset_waits(

@@ -61,7 +61,7 @@ def test_as_many_as_the_limit_says_and_no_more() -> None:
     first.release()
     third.take(0.0, None)
     second.release()
-    assert len(gate._inside) == 1
+    assert len(gate.inside) == 1
 
 
 def test_threads_and_loops_in_the_order_of_coming() -> None:
@@ -85,14 +85,14 @@ def test_threads_and_loops_in_the_order_of_coming() -> None:
                 waiting.append(pool.submit(asyncio.run, in_loop(number)))
             else:
                 waiting.append(pool.submit(in_thread, number))
-            while len(gate._waiting) <= number:
+            while len(gate.waiting) <= number:
                 threading.Event().wait(0.001)
         assert served == []
         held.release()
         for each in waiting:
             each.result(LONG)
     assert served == [0, 1, 2, 3]
-    assert not gate._inside
+    assert not gate.inside
 
 
 def test_giving_back_twice_gives_one_back() -> None:
@@ -100,9 +100,9 @@ def test_giving_back_twice_gives_one_back() -> None:
     first, second = taken(gate), taken(gate)
     first.release()
     first.release()
-    assert len(gate._inside) == 1
+    assert len(gate.inside) == 1
     second.release()
-    assert not gate._inside
+    assert not gate.inside
 
 
 def test_one_that_nobody_holds_is_given_back() -> None:
@@ -117,9 +117,9 @@ def test_a_thread_that_waits_can_be_stopped() -> None:
     held = taken(gate)
     with interrupted_by(Stopper()), Permit(gate) as permit, pytest.raises(StoppedError):
         permit.take(LONG, None)
-    assert not gate._waiting
+    assert not gate.waiting
     held.release()
-    assert not gate._inside
+    assert not gate.inside
 
 
 def test_a_thread_never_waits_for_itself() -> None:
@@ -130,7 +130,7 @@ def test_a_thread_never_waits_for_itself() -> None:
         handlers.take(0.0, None)
         with pytest.raises(RateLimitQueueError):
             elsewhere(lambda: Permit(gate).take(0.0, None))
-    assert not gate._inside
+    assert not gate.inside
 
 
 async def test_an_event_loop_goes_on_while_a_task_waits() -> None:
@@ -139,7 +139,7 @@ async def test_an_event_loop_goes_on_while_a_task_waits() -> None:
     rounds = 0
     with Permit(gate) as permit:
         task = asyncio.create_task(permit.atake(LONG, None))
-        await until(lambda: bool(gate._waiting))
+        await until(lambda: bool(gate.waiting))
         for _ in range(20):
             await asyncio.sleep(0)
             rounds += 1
@@ -147,7 +147,7 @@ async def test_an_event_loop_goes_on_while_a_task_waits() -> None:
         held.release()
         await task
     assert rounds == 20
-    assert not gate._inside
+    assert not gate.inside
 
 
 async def test_a_task_waits_no_longer_than_it_may() -> None:
@@ -155,7 +155,7 @@ async def test_a_task_waits_no_longer_than_it_may() -> None:
     held = taken(gate)
     with pytest.raises(RateLimitQueueError, match="storage"):
         await Permit(gate).atake(0.0, None)
-    assert not gate._waiting
+    assert not gate.waiting
     held.release()
 
 
@@ -168,13 +168,13 @@ async def test_a_task_that_is_cancelled_takes_nothing_with_it() -> None:
             await permit.atake(LONG, None)
 
     early, late = asyncio.create_task(wait()), asyncio.create_task(wait())
-    await until(lambda: len(gate._waiting) == 2)
+    await until(lambda: len(gate.waiting) == 2)
     early.cancel()
     held.release()
     late.cancel()  # may have been let in already
     await asyncio.gather(early, late, return_exceptions=True)
-    assert not gate._waiting
-    assert not gate._inside
+    assert not gate.waiting
+    assert not gate.inside
 
 
 def test_a_loop_that_was_closed_under_way_keeps_nothing() -> None:
@@ -189,16 +189,16 @@ def test_a_loop_that_was_closed_under_way_keeps_nothing() -> None:
     loop.close()
     ended.close()
     elsewhere(lambda: Permit(gate).take(LONG, None))
-    assert not gate._waiting
+    assert not gate.waiting
     held.release()
     under_way.release()
     waits.release()
-    assert not gate._inside
+    assert not gate.inside
     task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
 async def until_in(gate: Gate, waiting: int) -> None:
-    await until(lambda: len(gate._waiting) == waiting)
+    await until(lambda: len(gate.waiting) == waiting)
 
 
 def test_a_child_process_begins_anew() -> None:
@@ -210,11 +210,11 @@ def test_a_child_process_begins_anew() -> None:
             try:
                 Permit(gate_of("a test's own account", 1)).take(0.0, None)
                 held.release()
-                os._exit(0 if len(gate._inside) == 0 else 2)
+                os._exit(0 if len(gate.inside) == 0 else 2)
             finally:
                 os._exit(1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        assert len(gate._inside) == 1
+        assert len(gate.inside) == 1
 
 
 def test_sessions_of_an_account_share_one() -> None:

@@ -189,7 +189,7 @@ def test_a_symbolic_link_in_its_place_is_not_followed(folder: Path, tmp_path: Pa
 def test_a_holder_that_hangs_is_an_error_after_a_bounded_time(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_store, "_LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(file_store, "LOCK_SECONDS", 0.05)
     store = FileStore(folder)
     store.reserve(KEY, 1, 10)
     with (

@@ -225,9 +225,9 @@ def test_it_recovers_by_itself_and_who_waits_queues_anew(
     waits = limits.waits(RATE_CLASS)
     assert next(waits) == pytest.approx(5.0)
     primary.works = True
-    primary.inner.reserve(limits._key(RATE_CLASS), 1.0, 60.0)
+    primary.inner.reserve(limits.key(RATE_CLASS), 1.0, 60.0)
     clock.advance(5.0)
-    primary.inner.reserve(limits._key(RATE_CLASS), 1.0, 60.0)
+    primary.inner.reserve(limits.key(RATE_CLASS), 1.0, 60.0)
     assert next(waits) == pytest.approx(1.0)
     assert "works again" in caplog.text
 

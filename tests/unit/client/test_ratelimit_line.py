@@ -64,7 +64,7 @@ def test_callers_are_served_in_the_order_of_coming_though_of_threads_and_loops()
                 pool.submit(lambda: asyncio.run(in_loop(3))),
             ]
             assert served == []
-            queue.leave(queue._places[0])
+            queue.leave(queue.places[0])
             for each in waiting:
                 each.result(120)
     assert served == [0, 1, 2, 3]
@@ -86,7 +86,7 @@ def test_only_the_first_of_a_process_holds_a_slot() -> None:
 
 def test_limiters_of_one_store_and_account_stand_in_one_line() -> None:
     store = MemoryStore()
-    key = limiter(store)._key(RATE_CLASS)
+    key = limiter(store).key(RATE_CLASS)
     assert line(store, key) is line(store, key)
     assert line(store, key) is not line(MemoryStore(), key)
 
@@ -143,13 +143,13 @@ async def test_a_task_that_is_cancelled_in_the_line_leaves_it() -> None:
     await asyncio.wait_for(tasks[2], 60)
     # One for the first of all, one that was cancelled, and the last one's.
     assert store.taken == 3
-    assert not line(store, limits._key(RATE_CLASS))._places
+    assert not line(store, limits.key(RATE_CLASS)).places
 
 
 def test_a_first_that_never_goes_is_passed_by(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(line_module, "PASS_BY_SECONDS", 0.05)
     limits = limiter(MemoryStore(), rate=1000.0)
-    stuck = Place(line(limits._store, limits._key(RATE_CLASS)))
+    stuck = Place(line(limits.store, limits.key(RATE_CLASS)))
     stuck.__enter__()
     limits.acquire(RATE_CLASS)
     limits.acquire(RATE_CLASS)
@@ -160,19 +160,19 @@ def test_a_first_that_never_goes_is_passed_by(monkeypatch: pytest.MonkeyPatch) -
 def test_a_line_that_is_too_long_is_refused_at_once() -> None:
     clock = Clock()
     limits = limiter(MemoryStore(clock), rate=1.0, max_queue_seconds=3.0)
-    queue = line(limits._store, limits._key(RATE_CLASS))
+    queue = line(limits.store, limits.key(RATE_CLASS))
     ahead = [Place(queue) for _ in range(4)]
     for place in ahead:
         place.__enter__()
     with pytest.raises(RateLimitQueueError, match="max_queue_seconds is 3") as caught:
         limits.acquire(RATE_CLASS)  # in the line it would stand for three seconds, and tell what it saw then
     assert caught.value.wait_seconds == pytest.approx(4.0)
-    assert queue._places[-1] is ahead[-1]
+    assert queue.places[-1] is ahead[-1]
 
 
 def test_a_line_that_turns_out_too_slow_is_left_at_the_deadline() -> None:
     limits = limiter(MemoryStore(), rate=1000.0, max_queue_seconds=0.2)
-    with Place(line(limits._store, limits._key(RATE_CLASS))):
+    with Place(line(limits.store, limits.key(RATE_CLASS))):
         with pytest.raises(RateLimitQueueError):
             limits.acquire(RATE_CLASS)
         with pytest.raises(RateLimitQueueError):
@@ -191,7 +191,7 @@ def test_one_long_turn_does_not_spoil_the_estimate(monkeypatch: pytest.MonkeyPat
 
 def test_a_fork_begins_with_an_empty_line() -> None:
     limits = limiter(MemoryStore(), rate=1000.0)
-    with Place(line(limits._store, limits._key(RATE_CLASS))):
+    with Place(line(limits.store, limits.key(RATE_CLASS))):
         child = os.fork()
         if not child:
             limits.acquire(RATE_CLASS)

@@ -125,16 +125,16 @@ class TestInterrupts:
         limits.pause(RATE_CLASS, 5.0, 0.0)
         with interrupted_by(Stopped()), pytest.raises(StoppedError):
             limits.acquire(RATE_CLASS)
-        assert not line(limits._store, limits._key(RATE_CLASS))._places
+        assert not line(limits.store, limits.key(RATE_CLASS)).places
 
     def test_end_the_wait_in_the_line(self) -> None:
         clock = Clock()
         limits = limiter(MemoryStore(clock), clock)
-        queue = line(limits._store, limits._key(RATE_CLASS))
+        queue = line(limits.store, limits.key(RATE_CLASS))
         with Place(queue) as first:
             with interrupted_by(Stopped()), pytest.raises(StoppedError):
                 limits.acquire(RATE_CLASS)
-            assert list(queue._places) == [first]
+            assert list(queue.places) == [first]
 
 
 class TestLine:
@@ -178,7 +178,7 @@ store = MemoryStore()
 limits = RateLimiter(store, "key", {"orders.cancel": 1000.0}, 60.0)
 token = shared_token.shared_token("key", lambda: shared_token.Token(value="x", started=0.0))
 permits = gate.gate_of("account", 1)
-queue = lines.line(store, limits._key("orders.cancel"))
+queue = lines.line(store, limits.key("orders.cancel"))
 
 def on_kill(*_):
     token._look("x")

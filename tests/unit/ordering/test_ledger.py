@@ -211,7 +211,7 @@ def test_old_ones_are_forgotten(ledger: FileLedger, tmp_path: Path, monkeypatch:
     aged = time.time() - KEPT_SECONDS - 60
     for file in (tmp_path / "orders" / "old.json", leftover):
         os.utime(file, (aged, aged))
-    monkeypatch.setattr(ledgers, "_SWEEPS", 1.0)
+    monkeypatch.setattr(ledgers, "SWEEPS", 1.0)
     ledger.write(KEY, Record(1.0))
     assert {file.name for file in (tmp_path / "orders").iterdir()} == {"young.json", f"{KEY}.json"}
 
@@ -228,7 +228,7 @@ def test_by_its_url(opened: Any, url: str, kind: type) -> None:
 def test_what_runs_know_is_kept_as_long_as_planet_keeps_orders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledgers, "_SWEEPS", 1.0)
+    monkeypatch.setattr(ledgers, "SWEEPS", 1.0)
     aged = time.time() - KEPT_SECONDS - 60
     for opened, left in ((open_ledger, {"new.json"}), (open_run_ledger, {"new.json", "old.json"})):
         ledger = opened(tmp_path.as_uri())

@@ -29,16 +29,16 @@ def test_memory_is_lent_until_the_last_view_is_gone() -> None:
         buffer = memory.take(PART_BYTES)
         view, loan = memory.lend(buffer, 100)
         other = view[:10]
-        assert memory._free == PART_BYTES
+        assert memory.free == PART_BYTES
         del view, buffer
         gc.collect()
-        assert memory._free == PART_BYTES, "a view of it is left"
+        assert memory.free == PART_BYTES, "a view of it is left"
         other.release()
         del other
         gc.collect()
-        assert memory._free == 2 * PART_BYTES
+        assert memory.free == 2 * PART_BYTES
         memory.settle([loan])
-        assert memory._free == 2 * PART_BYTES, "it was returned before"
+        assert memory.free == 2 * PART_BYTES, "it was returned before"
 
 
 def test_what_a_store_keeps_counts_as_returned_and_is_not_used_again() -> None:
@@ -67,7 +67,7 @@ def test_who_waits_longest_is_next() -> None:
     for name, size in (("large", 10), ("small", 1)):
         threads.append(threading.Thread(target=take, args=(name, size)))
         threads[-1].start()
-        while len(memory._queue) < len(threads):
+        while len(memory.queue) < len(threads):
             time.sleep(0.001)
     memory.give(first)
     for thread in threads:
@@ -78,9 +78,9 @@ def test_who_waits_longest_is_next() -> None:
 def test_a_part_larger_than_the_memory_is_taken_alone() -> None:
     memory = Memory(10)
     buffer = memory.take(100)
-    assert (len(buffer), memory._free) == (100, 0)
+    assert (len(buffer), memory.free) == (100, 0)
     memory.give(buffer)
-    assert memory._free == 10
+    assert memory.free == 10
 
 
 def test_only_so_many_files_go_in_parts_at_once_and_small_ones_do_not_wait() -> None:

@@ -64,7 +64,7 @@ def test_who_waits_for_a_buffer() -> None:
     memory = Memory(total=10)
     memory.take(10)
     stopped(lambda: memory.take(1))
-    assert not memory._queue
+    assert not memory.queue
 
 
 def test_who_waits_to_begin_a_file() -> None:

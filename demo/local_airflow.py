@@ -121,6 +121,8 @@ class LocalAirflow:
         try:
             if self._client is not None:
                 self._client.close()
+            # Nothing is kept, and by SIGTERM it takes 5 s and some seconds of CPU to leave Airflow.
+            self.processes.kill_all()
         finally:
             self.processes.__exit__(kind, error, trace)
 

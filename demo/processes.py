@@ -272,6 +272,13 @@ class ProcessGroup:
         kill_sessions([component.process.pid])
         component.process.wait()
 
+    def kill_all(self) -> None:
+        """End all components and everything they started by SIGKILL; their end is then no error."""
+        kill_sessions([component.process.pid for component in self.components])
+        for component in self.components:
+            component.process.wait()
+        self.components.clear()
+
     def stop(self) -> None:
         """End all components and everything they started."""
         end_sessions([component.process.pid for component in self.components])

@@ -110,6 +110,11 @@ def test_a_component_that_is_killed_takes_its_family_along_and_may_start_again(t
         group.start("forking", command, os.environ)
         wait_until(lambda: len(component.log.read_bytes()) > len(before), "it didn't start again")
         assert component.log.read_bytes().startswith(before)
+        again = psutil.Process(group.components[0].process.pid)
+        family = [again, *again.children(recursive=True)]
+        group.kill_all()
+        assert not any(map(is_alive, family))
+        group.check()
 
 
 def test_a_component_that_fails_is_named_with_its_log(tmp_path: Path) -> None:

@@ -157,12 +157,14 @@ class LocalAirflow:
             and all((answer.json().get(part) or {}).get("status") == "healthy" for part in parts)
         )
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, settings: Mapping[str, Mapping[str, object]] | None = None) -> None:
         """Start one of the components, for example again after :meth:`kill`.
 
         :param name: Its name.
+        :param settings: Airflow settings of this component alone, by section and key.
         """
-        self.processes.start(name, [*_airflow(), *self._components[name]], self._environment(name))
+        environment = {**self._environment(name), **as_environment(settings or {})}
+        self.processes.start(name, [*_airflow(), *self._components[name]], environment)
 
     def kill(self, name: str) -> None:
         """End a component and everything it started by SIGKILL, as if its machine was lost.

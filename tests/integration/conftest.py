@@ -1,15 +1,12 @@
-"""One real Airflow for the session, in which every example DAG has run."""
+"""One real Airflow for the session; what runs in it is what tests ask for."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import pytest
-from example_runs import EXAMPLES, LINEAGE, SETTINGS, Finished, connection, run_all
+from shared_airflow import SETTINGS, Examples, Finished, SharedAirflow
 
-from demo.local_airflow import LocalAirflow
-from demo.metadata import Recorder
 from demo.processes import ended_by_signals
 from planet_provider.sandbox import run
 
@@ -18,31 +15,44 @@ TEST_SECONDS = 1200
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests with a real Airflow more time than others have, where they don't say how much they need."""
+    """Keep tests of the shared Airflow in one worker of xdist, and give those with any more time than others."""
     for item in items:
-        if item.get_closest_marker("integration") and not item.get_closest_marker("timeout"):
+        shared = "airflow" in getattr(item, "fixturenames", ())
+        if shared:
+            item.add_marker(pytest.mark.xdist_group("airflow"))
+        if (shared or item.get_closest_marker("integration")) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(TEST_SECONDS))
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
-    """Run every example in a real Airflow against a sandbox."""
-    folder = tmp_path_factory.mktemp("airflow")
-    destination = folder / "imagery"
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedAirflow]:
+    """Run an Airflow without DAGs, and the Planet of its connection ``planet_default``."""
     # In this process, so that tests know the very tokens and signatures that links had.
-    with ended_by_signals(), run(SETTINGS) as sandbox:
-        airflow = LocalAirflow(
-            folder / "home",
-            EXAMPLES,
-            connections={"planet_default": connection(sandbox)},
-            variables={"planet_destination": str(destination)},
-            extra_environment={
-                "HOME": str(folder),
-                "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
-                    {"type": "file", "log_file_path": str(folder / LINEAGE), "append": True}
-                ),
-            },
-        )
-        with airflow, Recorder(airflow.metadata) as recorder:
-            day, days, runs = run_all(airflow)
-            yield Finished(sandbox, airflow, recorder.history, destination, day, days, runs)
+    with (
+        ended_by_signals(),
+        run(SETTINGS) as sandbox,
+        SharedAirflow(tmp_path_factory.mktemp("airflow"), sandbox) as airflow,
+    ):
+        yield airflow
+
+
+@pytest.fixture(scope="session")
+def examples(airflow: SharedAirflow) -> Examples:
+    """Run example DAGs, each once."""
+    return Examples(airflow)
+
+
+@pytest.fixture
+def finished(examples: Examples, request: pytest.FixtureRequest) -> Finished:
+    """Return what the example left that the test names: ``@pytest.mark.parametrize(..., indirect=True)``."""
+    return examples.finished(request.param)
+
+
+@pytest.fixture(scope="module")
+def scheduling(airflow: SharedAirflow) -> Iterator[None]:
+    """Let the scheduler start runs by itself: of DAGs that are unpaused from now on."""
+    airflow.pause_all()
+    airflow.restart("scheduler", {"scheduler": {"use_job_schedule": True}})
+    yield
+    airflow.pause_all()
+    airflow.restart("scheduler")

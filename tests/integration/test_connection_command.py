@@ -13,7 +13,7 @@ import pytest
 from planet_provider.sandbox import Sandbox
 from planet_provider.sandbox.auth import TOKEN_PATH
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 AIRFLOW = Path(sys.executable).with_name("airflow")
 

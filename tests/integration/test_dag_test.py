@@ -11,16 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from example_runs import connection
+from shared_airflow import LONG_SECONDS, connection
 
 from demo.local_airflow import LocalAirflow
 from planet_provider.sandbox import Sandbox, SandboxConfig, run
 from planet_provider.sandbox.bundles import choose
 
-pytestmark = pytest.mark.integration
-
-#: An order or an asset takes until the test moves the clock on.
-LONG = 10_000.0
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 DAG = """
 import json
@@ -69,7 +66,11 @@ def test_deferred_tasks_end(tmp_path: Path) -> None:
     dags.mkdir()
     (dags / "waits.py").write_text(DAG)
     settings = SandboxConfig(
-        items=400, scene_pixels=16, queued_seconds=LONG, running_seconds=1.0, activation_seconds=LONG
+        items=400,
+        scene_pixels=16,
+        queued_seconds=LONG_SECONDS,
+        running_seconds=1.0,
+        activation_seconds=LONG_SECONDS,
     )
     with run(settings) as planet:
         scenes = (item for item in planet.catalogue if item.item_type == "PSScene")
@@ -77,7 +78,7 @@ def test_deferred_tasks_end(tmp_path: Path) -> None:
         airflow = LocalAirflow(
             tmp_path / "home",
             dags,
-            connections={"planet_default": connection(planet)},
+            connections={"planet_default": json.dumps(connection(planet.url, planet.api_key))},
             extra_environment={"HOME": str(tmp_path), "ITEM": item_id},
         )
         airflow.command("db", "migrate")
@@ -102,10 +103,10 @@ def test_deferred_tasks_end(tmp_path: Path) -> None:
                 until(lambda: len(planet.orders) == number)  # noqa: B023 - called at once
                 asked = changes(planet)
                 until(lambda: changes(planet) >= asked + 2)  # noqa: B023
-                planet.clock.advance(LONG + 10)
+                planet.clock.advance(LONG_SECONDS + 10)
             # The activation's, the sensor's first one, and those of its trigger.
             until(lambda: looks(planet) >= 4)
-            planet.clock.advance(LONG + 10)
+            planet.clock.advance(LONG_SECONDS + 10)
             output, _ = process.communicate(timeout=300)
         finally:
             process.kill()

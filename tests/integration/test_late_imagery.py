@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any
 
 import pytest
-from example_runs import EXAMPLES, LATE, LATE_DAY, connection
+from shared_airflow import DAY, LATE, LATE_DAY, RUN_SECONDS, SharedAirflow, fast, midnight
 
-from demo.local_airflow import LocalAirflow
-from demo.processes import ended_by_signals
 from example_dags.planet_late_imagery import AOI, OLDEST, SETTLED, has_partitions
 from planet_provider.client import data, filters
 from planet_provider.client.config import PlanetConfig
 from planet_provider.client.session import PlanetSession
-from planet_provider.sandbox import Sandbox, SandboxConfig, run
+from planet_provider.sandbox import Sandbox
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 DAG_ID, DAY_DAG_ID = LATE, LATE_DAY
-RUN_SECONDS = 240.0
-DAY = timedelta(days=1)
 
 
 def when(item: dict[str, Any], name: str) -> datetime:
@@ -50,14 +45,16 @@ class Outcome:
 
     :param items: All scenes there are.
     :param late: One that was published days after its acquisition.
+    :param yesterday: When it began, when the DAG was unpaused.
     :param runs: Run ids by the start of the data interval.
     :param days: What the other DAG's runs returned.
     """
 
-    airflow: LocalAirflow
+    airflow: SharedAirflow
     sandbox: Sandbox
     items: list[dict[str, Any]]
     late: dict[str, Any]
+    yesterday: datetime
     runs: dict[datetime, str]
     days: list[dict[str, Any]]
 
@@ -66,12 +63,22 @@ class Outcome:
         return [item_id for batch in batches for item_id in batch["item_ids"]]
 
 
-def run_ids(airflow: LocalAirflow, dag_id: str, *states: str) -> list[str]:
+def run_ids(airflow: SharedAirflow, dag_id: str, *states: str) -> list[str]:
     rows = airflow.metadata.query("SELECT run_id, state FROM dag_run WHERE dag_id = ?", dag_id)
     return [run_id for run_id, state in rows if not states or state in states]
 
 
-def collected(airflow: LocalAirflow) -> list[dict[str, Any]]:
+def scheduled(airflow: SharedAirflow) -> dict[datetime, str]:
+    """Return the first run that the scheduler has made, by the start of its data interval."""
+    rows = airflow.metadata.query(
+        "SELECT date(data_interval_start), run_id FROM dag_run WHERE dag_id = ? AND run_type = 'scheduled' "
+        "ORDER BY logical_date LIMIT 1",
+        DAG_ID,
+    )
+    return {datetime.fromisoformat(f"{day}T00:00:00+00:00"): run_id for day, run_id in rows}
+
+
+def collected(airflow: SharedAirflow) -> list[dict[str, Any]]:
     """Return what the runs that have succeeded gathered."""
     return [
         airflow.xcom(DAY_DAG_ID, row.run_id, "collect", map_index=row.map_index)
@@ -82,60 +89,42 @@ def collected(airflow: LocalAirflow) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
-    folder = tmp_path_factory.mktemp("late")
-    midnight = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
-    settings = SandboxConfig(queued_seconds=1, running_seconds=5, scene_pixels=32)
-    with ended_by_signals(), run(settings) as sandbox:
-        items = catalogue(sandbox)
-        late = max(
-            (
-                item
-                for item in items
-                if DAY < when(item, "published") - when(item, "acquired") < OLDEST
-                and when(item, "published") < midnight - DAY - SETTLED
+def outcome(airflow: SharedAirflow, scheduling: None) -> Outcome:
+    sandbox = airflow.sandbox
+    items = catalogue(sandbox)
+    yesterday = midnight(1)
+    late = max(
+        (
+            item
+            for item in items
+            if DAY < when(item, "published") - when(item, "acquired") < OLDEST
+            and when(item, "published") < yesterday - SETTLED
+        ),
+        key=lambda item: when(item, "published"),
+    )
+    with fast(sandbox):
+        airflow.add_example(LATE)
+        start = (when(late, "published") + SETTLED).replace(hour=0, minute=0, second=0, microsecond=0)
+        by_hand = airflow.trigger(DAG_ID, run_id="late", interval=(start, start + DAY))
+        airflow.processes.wait_until(lambda: bool(scheduled(airflow)), "no run was scheduled", RUN_SECONDS)
+        runs = {start: by_hand, **scheduled(airflow)}
+        for run_id in runs.values():
+            airflow.wait_for_run(DAG_ID, run_id, RUN_SECONDS)
+        days = {day for run_id in runs.values() for day in airflow.xcom(DAG_ID, run_id, "file_by_day")}
+        airflow.processes.wait_until(
+            lambda: (
+                {one["day"] for one in collected(airflow)} == days
+                and not run_ids(airflow, DAY_DAG_ID, "queued", "running")
             ),
-            key=lambda item: when(item, "published"),
+            "not every day was worked on",
+            RUN_SECONDS,
         )
-        airflow = LocalAirflow(
-            folder / "home",
-            EXAMPLES,
-            connections={"planet_default": connection(sandbox)},
-            variables={"planet_destination": str(folder / "imagery")},
-            extra_environment={
-                "HOME": str(folder),
-                "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "True",
-                # No other example may be started here.
-                "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
-            },
-        )
-        with airflow:
-            for dag_id in (DAY_DAG_ID, DAG_ID):
-                airflow.wait_for_dag(dag_id)
-                airflow.unpause(dag_id)
-            start = (when(late, "published") + SETTLED).replace(hour=0, minute=0, second=0, microsecond=0)
-            by_hand = airflow.trigger(DAG_ID, run_id="late", interval=(start, start + DAY))
-            scheduled = lambda: [one for one in run_ids(airflow, DAG_ID) if one != by_hand]  # noqa: E731
-            airflow.processes.wait_until(lambda: bool(scheduled()), "no run was scheduled", RUN_SECONDS)
-            runs = {start: by_hand, midnight - DAY: scheduled()[0]}
-            for run_id in runs.values():
-                airflow.wait_for_run(DAG_ID, run_id, RUN_SECONDS)
-            days = {day for run_id in runs.values() for day in airflow.xcom(DAG_ID, run_id, "file_by_day")}
-            airflow.processes.wait_until(
-                lambda: (
-                    {one["day"] for one in collected(airflow)} == days
-                    and not run_ids(airflow, DAY_DAG_ID, "queued", "running")
-                ),
-                "not every day was worked on",
-                RUN_SECONDS,
-            )
-            assert run_ids(airflow, DAY_DAG_ID, "failed") == []
-            yield Outcome(airflow, sandbox, items, late, runs, collected(airflow))
+    assert run_ids(airflow, DAY_DAG_ID, "failed") == []
+    return Outcome(airflow, sandbox, items, late, yesterday, runs, collected(airflow))
 
 
 def test_the_scheduler_makes_a_run_of_the_last_day(outcome: Outcome) -> None:
-    rows = outcome.airflow.metadata.query("SELECT run_id, run_type FROM dag_run WHERE dag_id = ?", DAG_ID)
-    assert Counter(kind for _, kind in rows) == {"scheduled": 1, "manual": 1}
+    assert max(outcome.runs) == outcome.yesterday
 
 
 def test_a_run_finds_what_was_published_in_its_window(outcome: Outcome) -> None:
@@ -166,6 +155,7 @@ def test_no_scene_is_ordered_by_two_runs(outcome: Outcome) -> None:
     ordered = Counter(
         item_id
         for order in outcome.sandbox.orders.values()
+        if order["name"].startswith("late-imagery ")
         for product in order["products"]
         for item_id in product["item_ids"]
     )

@@ -1,20 +1,19 @@
-"""What the tests' own Airflow does where SQLite refuses it."""
+"""What the tests' own Airflow does if SQLite refuses it."""
 
 from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
+from shared_airflow import SharedAirflow
 
-from demo.local_airflow import LOCKED, LocalAirflow
-from demo.processes import ended_by_signals
+from demo.local_airflow import LOCKED
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-DAG_ID = "daily"
+DAG_ID = "refused"
 DAG = f"""
 import pendulum
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -30,29 +29,34 @@ CREATE TRIGGER refuse BEFORE INSERT ON backfill_dag_run BEGIN SELECT RAISE(ABORT
 
 
 def test_a_backfill_that_was_refused_midway_is_created_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    airflow: SharedAirflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "dags").mkdir()
-    (tmp_path / "dags" / "daily.py").write_text(DAG)
     cancelled: list[str] = []
-    with ended_by_signals(), LocalAirflow(tmp_path / "home", tmp_path / "dags") as airflow:
-        airflow.wait_for_dag(DAG_ID)
-        request = airflow.request
+    request = airflow.request
 
-        def execute(statement: str) -> None:
-            with closing(sqlite3.connect(tmp_path / "home" / "airflow.db", timeout=60)) as database, database:
-                database.execute(statement)
+    def execute(statement: str) -> None:
+        database = sqlite3.connect(airflow.home / "airflow.db", timeout=60)
+        with closing(database), database:
+            database.execute(statement)
 
-        def let_the_next_one_pass(method: str, path: str, **arguments: Any) -> Any:
-            cancelled.append(f"{method} {path}")
-            execute("DROP TRIGGER refuse")
-            return request(method, path, **arguments)
+    def let_the_next_one_pass(method: str, path: str, **arguments: Any) -> Any:
+        cancelled.append(f"{method} {path}")
+        execute("DROP TRIGGER refuse")
+        return request(method, path, **arguments)
 
-        execute(REFUSE)
-        monkeypatch.setattr(airflow, "request", let_the_next_one_pass)
-        airflow.create_backfill(DAG_ID, *SPAN)
-        rows = airflow.metadata.query("SELECT id, completed_at IS NULL FROM backfill ORDER BY id")
-        runs = airflow.metadata.query("SELECT backfill_id, COUNT(*) FROM dag_run GROUP BY backfill_id")
-    assert cancelled == ["PUT /backfills/1/cancel"]
-    assert rows == [(1, 0), (2, 1)]
-    assert runs == [(2, 2)]
+    airflow.add_dags(DAG, DAG_ID)
+    execute(REFUSE)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(airflow, "request", let_the_next_one_pass)
+            airflow.create_backfill(DAG_ID, *SPAN)
+    finally:
+        execute("DROP TRIGGER IF EXISTS refuse")
+    rows = airflow.metadata.query(
+        "SELECT backfill.id, COUNT(dag_run.id) FROM backfill LEFT JOIN dag_run ON backfill_id = backfill.id "
+        "WHERE backfill.dag_id = ? GROUP BY backfill.id ORDER BY backfill.id",
+        DAG_ID,
+    )
+    (refused, none), (_, runs) = rows
+    assert (none, runs) == (0, 2)
+    assert cancelled == [f"PUT /backfills/{refused}/cancel"]

@@ -5,41 +5,32 @@ Every first answer to an order is lost on its way, and the list of orders lags b
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import psutil  # type: ignore[import-untyped]
 import pytest
+from shared_airflow import LONG_SECONDS, RUN_SECONDS, SharedAirflow
 
 from benchmarks.gateway import Gateway, Mishap, gateway
-from demo.local_airflow import LocalAirflow
-from demo.processes import ended_by_signals
 from planet_provider.sandbox import Sandbox, SandboxConfig, run
 from planet_provider.sandbox.bundles import choose
 
-pytestmark = [pytest.mark.integration, pytest.mark.soak]
+pytestmark = pytest.mark.integration
 
 #: Longer than a killed task takes to be tried again.
 LAG_SECONDS = 8.0
-#: An order stays queued, and can be cancelled, until the clock is moved on.
-QUEUED_SECONDS = 10_000.0
 HANGING = ("killed", "restarted")
-WAIT_SECONDS = 240.0
 
 DAGS = """
-import json
-import os
 from datetime import timedelta
 
 from airflow.sdk import DAG
 
 from planet_provider.operators.orders import PlanetCreateOrderOperator
 
-ITEMS = json.loads(os.environ["ONCE_ITEMS"])
+ITEMS = __ITEMS__
 WAIT = {"wait_for_completion": True, "cancel_on_kill": True}
 COURSES = {
     "cleared": WAIT | {"deferrable": True},
@@ -51,8 +42,8 @@ COURSES = {
     "restarted": {},
 }
 COMMON = {
-    "task_id": "order", "product_bundle": "visual", "patience": 10.0, "poke_interval": 2.0, "retries": 2,
-    "retry_delay": timedelta(seconds=1),
+    "planet_conn_id": "once", "task_id": "order", "product_bundle": "visual", "patience": 10.0,
+    "poke_interval": 2.0, "retries": 2, "retry_delay": timedelta(seconds=1),
 }
 for course, settings in COURSES.items():
     with DAG(dag_id=course, schedule=None) as globals()[course]:
@@ -79,7 +70,7 @@ class Scene:
     :param gateway: Between both; it sees every request.
     """
 
-    airflow: LocalAirflow
+    airflow: SharedAirflow
     sandbox: Sandbox
     gateway: Gateway
 
@@ -101,7 +92,7 @@ class Scene:
         return rows[0] if rows else (None, 0, None)
 
     def wait(self, condition: Callable[[], bool], what: str) -> None:
-        self.airflow.processes.wait_until(condition, what, WAIT_SECONDS)
+        self.airflow.processes.wait_until(condition, what, RUN_SECONDS)
 
     def wait_for(self, course: str, state: str, tries: int = 1) -> None:
         """Wait until a course's task is in a state, in that try or a later one."""
@@ -118,23 +109,16 @@ class Scene:
 
     def ended(self, course: str) -> str:
         """Wait until a course has succeeded; return its only live order, which is what its tasks returned."""
-        self.airflow.wait_for_run(course, course, WAIT_SECONDS)
+        self.airflow.wait_for_run(course, course, RUN_SECONDS)
         live = [one for one, state in self.orders(course).items() if state not in {"failed", "cancelled"}]
         assert len(live) == 1, self.orders(course)
         for row in self.airflow.metadata.tasks(course):
             assert self.airflow.xcom(course, course, "order", map_index=row.map_index) == live[0]
         return live[0]
 
-    def restart(self, component: str) -> None:
-        """Kill a component, with all it has forked, by -9, and start it again."""
-        [old] = [one for one in self.airflow.processes.components if one.name == component]
-        self.airflow.processes.components.remove(old)
-        parent = psutil.Process(old.process.pid)
-        for process in [*parent.children(recursive=True), parent]:
-            process.kill()
-        old.process.wait()
-        command = [sys.executable, "-m", "airflow", component, "--skip-serve-logs"]
-        self.airflow.processes.start(component, command, self.airflow.environment)
+    def let_orders_end(self) -> None:
+        """Move Planet's clock on. An order stays queued, and can be cancelled, until then."""
+        self.sandbox.clock.advance(LONG_SECONDS + 60)
 
 
 def mishap(name: str, before: int) -> Mishap:
@@ -144,53 +128,34 @@ def mishap(name: str, before: int) -> Mishap:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    folder = tmp_path_factory.mktemp("once")
-    (folder / "dags").mkdir()
-    (folder / "dags" / "once.py").write_text(DAGS)
+def scene(airflow: SharedAirflow) -> Iterator[Scene]:
     settings = SandboxConfig(
         items=400,
         scene_pixels=16,
         rate_limits=False,
         list_lag_seconds=LAG_SECONDS,
-        queued_seconds=QUEUED_SECONDS,
+        queued_seconds=LONG_SECONDS,
     )
-    with ended_by_signals(), run(settings) as sandbox, gateway(sandbox.url, mishap) as between:
+    with run(settings) as sandbox, gateway(sandbox.url, mishap) as between:
         scenes = (item for item in sandbox.catalogue if item.item_type == "PSScene")
         item_id = next(item.id for item in scenes if choose(item, "visual") == "visual")
-        extra = {"backoff_seconds": 0.1, "max_attempts": 2}
-        connection = {"conn_type": "planet", "host": between.url, "password": sandbox.api_key, "extra": extra}
-        airflow = LocalAirflow(
-            folder / "home",
-            folder / "dags",
-            connections={"planet_default": json.dumps(connection)},
-            extra_environment={
-                "HOME": str(folder),
-                "ONCE_ITEMS": json.dumps({"item_type": "PSScene", "item_ids": [item_id]}),
-                # So that a new scheduler takes over soon from one that was killed.
-                "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "12",
-                "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "3",
-            },
-        )
-        with airflow:
-            for course in COURSES:
-                airflow.wait_for_dag(course)
-                airflow.unpause(course)
-            scene = Scene(airflow, sandbox, between)
-            between.lists_fail = "retried"
-            for course in COURSES:
-                if course not in {*HANGING, "triggerer_killed"}:
-                    scene.start(course)
-            yield scene
+        airflow.add_connection("once", between.url, sandbox.api_key, backoff_seconds=0.1, max_attempts=2)
+        items = {"item_type": "PSScene", "item_ids": [item_id]}
+        airflow.add_dags(DAGS.replace("__ITEMS__", repr(items)), *COURSES)
+        yield Scene(airflow, sandbox, between)
 
 
+@pytest.mark.slow
 def test_two_mapped_twins(scene: Scene) -> None:
+    scene.start("twins")
     assert scene.ended("twins")
     assert len(scene.airflow.metadata.tasks("twins")) == 2
     assert len(scene.orders("twins")) == 1
 
 
+@pytest.mark.ci
 def test_cleared_while_deferred(scene: Scene) -> None:
+    scene.start("cleared")
     scene.wait_for("cleared", "deferred")
     [order_id] = scene.orders("cleared")
     body = {"dry_run": False, "dag_run_id": "cleared", "task_ids": ["order"], "only_failed": False}
@@ -198,9 +163,14 @@ def test_cleared_while_deferred(scene: Scene) -> None:
     # The old trigger is told of a kill when the new try has started already.
     scene.wait_for("cleared", "deferred", tries=2)
     assert scene.orders("cleared") == {order_id: "queued"}
+    scene.let_orders_end()
+    assert scene.ended("cleared") == order_id
+    assert list(scene.orders("cleared")) == [order_id]
 
 
+@pytest.mark.slow
 def test_marked_failed_while_deferred(scene: Scene) -> None:
+    scene.start("failed_deferred")
     scene.wait_for("failed_deferred", "deferred")
     [order_id] = scene.orders("failed_deferred")
     scene.mark_failed("failed_deferred")
@@ -209,7 +179,9 @@ def test_marked_failed_while_deferred(scene: Scene) -> None:
     )
 
 
+@pytest.mark.slow
 def test_marked_failed_while_running(scene: Scene) -> None:
+    scene.start("failed_running")
     scene.wait(
         lambda: scene.task("failed_running")[0] == "running" and bool(scene.orders("failed_running")),
         "it runs",
@@ -223,7 +195,11 @@ def test_marked_failed_while_running(scene: Scene) -> None:
     )
 
 
+@pytest.mark.slow
 def test_retried_by_airflow(scene: Scene) -> None:
+    scene.gateway.lists_fail = "retried"
+    scene.start("retried")
+
     def failed_once() -> bool:
         state, number, _ = scene.task("retried")
         return state == "up_for_retry" or number > 1
@@ -236,6 +212,7 @@ def test_retried_by_airflow(scene: Scene) -> None:
     assert scene.task("retried")[1] > 1
 
 
+@pytest.mark.ci
 def test_worker_killed_between_post_and_answer(scene: Scene) -> None:
     scene.start("killed")
     scene.wait(lambda: bool(scene.orders("killed")), "the order was not placed")
@@ -248,6 +225,7 @@ def test_worker_killed_between_post_and_answer(scene: Scene) -> None:
     assert scene.task("killed")[1] == 2
 
 
+@pytest.mark.slow
 def test_triggerer_killed_and_restarted(scene: Scene) -> None:
     scene.start("triggerer_killed")
     scene.wait_for("triggerer_killed", "deferred")
@@ -260,21 +238,24 @@ def test_triggerer_killed_and_restarted(scene: Scene) -> None:
 
     before = looked()
     scene.wait(lambda: looked() > before, "the triggerer does not wait")
-    scene.restart("triggerer")
+    scene.airflow.restart("triggerer")
     again = looked()
     scene.wait(lambda: looked() > again, "the new triggerer does not wait")
     assert scene.orders("triggerer_killed") == {order_id: "queued"}
-    assert set(scene.orders("cleared").values()) == {"queued"}
-    scene.sandbox.clock.advance(2 * QUEUED_SECONDS)
+    scene.let_orders_end()
     assert scene.ended("triggerer_killed") == order_id
-    assert list(scene.orders("cleared")) == [scene.ended("cleared")]
+    assert list(scene.orders("triggerer_killed")) == [order_id]
 
 
+@pytest.mark.slow
 def test_scheduler_killed_and_restarted(scene: Scene) -> None:
     scene.start("restarted")
     scene.wait(lambda: bool(scene.orders("restarted")), "the order was not placed")
     assert scene.task("restarted")[:2] == ("running", 1)
-    scene.restart("scheduler")
+    # So that the new one takes over soon from the one that was killed.
+    soon = {"scheduler_health_check_threshold": 12, "orphaned_tasks_check_interval": 3}
+    scene.airflow.restart("scheduler", {"scheduler": soon})
     order_id = scene.ended("restarted")
     assert list(scene.orders("restarted")) == [order_id]
     assert scene.task("restarted")[1] > 1
+    scene.airflow.restart("scheduler")

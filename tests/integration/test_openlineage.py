@@ -6,16 +6,27 @@ import json
 from typing import Any
 
 import pytest
-from example_runs import DAILY, LINEAGE, Finished
+from shared_airflow import DAILY, Examples, Finished
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
+def finished(examples: Examples) -> Finished:
+    return examples.finished(DAILY)
+
+
+@pytest.fixture(scope="module")
 def events(finished: Finished) -> list[dict[str, Any]]:
-    """The events of tasks that have ended, oldest first."""
-    lines = (finished.airflow.home.parent / LINEAGE).read_text().splitlines()
-    return [event for event in map(json.loads, lines) if event["eventType"] == "COMPLETE"]
+    """The events of the run's tasks that have ended, oldest first."""
+    every = map(json.loads, finished.airflow.lineage.read_text().splitlines())
+    [run_id] = finished.runs.values()
+    return [
+        event
+        for event in every
+        if event["eventType"] == "COMPLETE"
+        and event["run"]["facets"].get("airflow", {}).get("dagRun", {}).get("run_id") == run_id
+    ]
 
 
 def datasets(events: list[dict[str, Any]], task_id: str, side: str) -> set[tuple[str, str]]:

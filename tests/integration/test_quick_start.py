@@ -14,7 +14,7 @@ from demo.processes import REPOSITORY
 from demo.settings import clean_environment
 from planet_provider.sandbox.config import SandboxConfig
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.ci]
 
 PAGE = (REPOSITORY / "docs" / "quick-start.md").read_text(encoding="utf-8")
 _BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from example_runs import connection
+from shared_airflow import RUN_SECONDS, SharedAirflow
 
-from demo.local_airflow import LocalAirflow, RunFailedError
+from demo.local_airflow import RunFailedError
 from demo.metadata import TaskRow
-from demo.processes import ended_by_signals
 from planet_provider.sandbox import Fault, Sandbox, SandboxConfig, run
 from planet_provider.sandbox.bundles import choose
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.ci]
 pytest.importorskip("airflow.sdk.definitions.retry_policy", reason="Retry policies came with Airflow 3.3")
 
-RUN_SECONDS = 300.0
 #: What Planet says with its 429 and 503, in seconds: longer than the tasks' own delay.
 RETRY_AFTER = 6
 
 DAG = """
-import json
-import os
 from datetime import timedelta
 
 from airflow.sdk import DAG
@@ -34,8 +28,9 @@ from planet_provider.operators.assets import PlanetActivateAssetOperator
 from planet_provider.operators.orders import PlanetCreateOrderOperator
 from planet_provider.operators.retry_policy import PlanetRetryPolicy
 
-ITEMS = json.loads(os.environ["ITEMS"])
-DEFAULTS = {"retries": 2, "retry_delay": timedelta(seconds=1), "retry_exponential_backoff": False}
+ITEMS = __ITEMS__
+RETRIES = {"retries": 2, "retry_delay": timedelta(seconds=1), "retry_exponential_backoff": False}
+DEFAULTS = {"planet_conn_id": "retries", **RETRIES}
 
 
 def order(task_id, items, **more):
@@ -83,12 +78,9 @@ class Outcome:
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
-    folder: Path = tmp_path_factory.mktemp("retries")
-    (folder / "dags").mkdir()
-    (folder / "dags" / "retries.py").write_text(DAG)
+def outcome(airflow: SharedAirflow) -> Iterator[Outcome]:
     # A quota that no order fits into.
-    with ended_by_signals(), run(SandboxConfig(quota_km2=0.001, scene_pixels=32)) as sandbox:
+    with run(SandboxConfig(quota_km2=0.001, scene_pixels=32, items=400)) as sandbox:
         items = [
             item.id
             for item in sandbox.catalogue
@@ -99,22 +91,14 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
             sandbox.faults.add(
                 Fault(kind="status", origin="api", path=f"/{item_id}/assets", status=status, headers=headers)
             )
-        planet = json.loads(connection(sandbox)) | {"extra": {"max_attempts": 1}}
-        wrong = planet | {"password": "PLAK-that-nobody-has-0123"}
-        airflow = LocalAirflow(
-            folder / "home",
-            folder / "dags",
-            connections={"planet_default": json.dumps(planet), "wrong_key": json.dumps(wrong)},
-            extra_environment={"HOME": str(folder), "ITEMS": json.dumps(items)},
-        )
-        with airflow:
-            airflow.wait_for_dag("retries")
-            airflow.unpause("retries")
-            run_id = airflow.trigger("retries", run_id="once")
-            with pytest.raises(RunFailedError, match="failed after"):
-                airflow.wait_for_run("retries", run_id, RUN_SECONDS)
-            rows = {row.task_id: row for row in airflow.metadata.tasks(run_id)}
-            logs = {task_id: airflow.task_log(row, 400) for task_id, row in rows.items()}
+        airflow.add_connection("retries", sandbox.url, sandbox.api_key, max_attempts=1)
+        airflow.add_connection("wrong_key", sandbox.url, "PLAK-that-nobody-has-0123", max_attempts=1)
+        airflow.add_dags(DAG.replace("__ITEMS__", repr(items)), "retries")
+        run_id = airflow.trigger("retries", run_id="once")
+        with pytest.raises(RunFailedError, match="failed after"):
+            airflow.wait_for_run("retries", run_id, RUN_SECONDS)
+        rows = {row.task_id: row for row in airflow.metadata.tasks(run_id)}
+        logs = {task_id: airflow.task_log(row, 400) for task_id, row in rows.items()}
         yield Outcome(sandbox, {"limit": items[1], "server": items[2]}, rows, logs)
 
 

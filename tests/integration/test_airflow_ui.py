@@ -19,15 +19,14 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support import expected_conditions as so
 from selenium.webdriver.support.ui import WebDriverWait
+from shared_airflow import LONG_SECONDS, RUN_SECONDS, SharedAirflow
 
-from demo.local_airflow import LocalAirflow
-from demo.processes import ended_by_signals
 from planet_provider import get_provider_info
 from planet_provider.client.links import order_page
 from planet_provider.sandbox import SandboxConfig, run
 from planet_provider.sandbox.bundles import choose
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.ci]
 
 WAIT_SECONDS = 180.0
 OPTIONS = (
@@ -43,9 +42,6 @@ OPTIONS = (
 )
 
 DAG = """
-import json
-import os
-
 from airflow.sdk import DAG
 
 from planet_provider.operators.orders import PlanetCreateOrderOperator
@@ -54,7 +50,8 @@ with DAG(dag_id="imagery", schedule=None):
     PlanetCreateOrderOperator(
         task_id="order",
         name="San Francisco",
-        items=json.loads(os.environ["ITEMS"]),
+        planet_conn_id="pages",
+        items=__ITEMS__,
         product_bundle="visual",
         wait_for_completion=True,
         deferrable=True,
@@ -75,37 +72,26 @@ class Waiting:
 
 
 @pytest.fixture(scope="module")
-def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waiting]:
-    folder = tmp_path_factory.mktemp("ui")
-    (folder / "dags").mkdir()
-    (folder / "dags" / "imagery.py").write_text(DAG)
-    with ended_by_signals(), run(SandboxConfig(queued_seconds=1e6)) as sandbox:
+def waiting(airflow: SharedAirflow) -> Iterator[Waiting]:
+    with run(SandboxConfig(queued_seconds=LONG_SECONDS, items=400)) as sandbox:
         orderable = [
             item.id
             for item in sandbox.catalogue
             if item.item_type == "PSScene" and choose(item, "visual") == "visual"
         ]
-        connection = {"conn_type": "planet", "host": sandbox.url, "password": sandbox.api_key}
-        airflow = LocalAirflow(
-            folder / "home",
-            folder / "dags",
-            connections={"planet_default": json.dumps(connection)},
-            extra_environment={
-                "HOME": str(folder),
-                "ITEMS": json.dumps({"item_type": "PSScene", "item_ids": orderable[:2]}),
-            },
+        items = {"item_type": "PSScene", "item_ids": orderable[:2]}
+        airflow.add_connection("pages", sandbox.url, sandbox.api_key)
+        airflow.add_dags(DAG.replace("__ITEMS__", repr(items)), "imagery")
+        run_id = airflow.trigger("imagery", run_id="manual")
+        airflow.processes.wait_until(
+            lambda: [row.state for row in airflow.metadata.tasks(run_id)] == ["deferred"],
+            "the task was not deferred",
+            RUN_SECONDS,
         )
-        with airflow:
-            airflow.wait_for_dag("imagery")
-            airflow.unpause("imagery")
-            run_id = airflow.trigger("imagery", run_id="manual")
-            airflow.processes.wait_until(
-                lambda: [row.state for row in airflow.metadata.tasks(run_id)] == ["deferred"],
-                "the task was not deferred",
-                120.0,
-            )
-            (order_id,) = sandbox.orders
-            yield Waiting(airflow.url, order_id)
+        (order_id,) = sandbox.orders
+        yield Waiting(airflow.url, order_id)
+        sandbox.clock.advance(LONG_SECONDS + 60)
+        airflow.wait_for_run("imagery", run_id, RUN_SECONDS)
 
 
 @pytest.fixture(scope="module")

@@ -78,7 +78,7 @@ def _demo(console: Console, folder: Path, *, keep_open: bool) -> int:
             stack.enter_context(airflow)
             airflow.wait_for_dag(DAG_ID)
         run_id = _run(console, airflow)
-        complete = _report(console, airflow, run_id, destination)
+        complete = report(console, airflow, run_id, destination)
         if keep_open:
             _keep_open(console, airflow)
         stack.callback(lambda: console.print("Stopping everything …"))
@@ -107,7 +107,15 @@ def _run(console: Console, airflow: LocalAirflow) -> str:
     return run_id
 
 
-def _report(console: Console, airflow: LocalAirflow, run_id: str, destination: Path) -> bool:
+def report(console: Console, airflow: LocalAirflow, run_id: str, destination: Path) -> bool:
+    """Show what a run has delivered: every file, compared with its digest, the statistics, and a picture.
+
+    :param console: Where it is shown.
+    :param airflow: The Airflow that the run ended in.
+    :param run_id: The run.
+    :param destination: Folder of all imagery; the picture goes beside it.
+    :return: Whether something was delivered and every file has its digest.
+    """
     folders = _xcoms(airflow, run_id, "download", "directory")
     deliveries = dict(zip(folders, _xcoms(airflow, run_id, "download", "files"), strict=True))
     delivered = [

@@ -24,7 +24,7 @@ LOWEST_AIRFLOW = "3.1.0"
 #: Python that is not there is an error, unless this variable of the environment is 1.
 ALLOW_MISSING = "MATRIX_ALLOW_MISSING"
 #: What runs in each environment: the unit tests and one file of the sandbox's own (no Airflow takes part in the
-#: others), and each example DAG that differs from version to version, in a real Airflow.
+#: others), and the daily example in a real Airflow.
 TESTS = (
     (
         *("tests/unit", "tests/sandbox/test_service_run.py", "-n", "4", "--dist", "worksteal"),
@@ -33,8 +33,8 @@ TESTS = (
     (
         "tests/integration/test_real_airflow.py",
         "tests/integration/test_secrets.py",
-        "tests/integration/test_example_dags.py::test_examples_import_without_errors_or_warnings",
-        "tests/integration/test_example_dags.py::test_examples_run_to_their_end[planet_late_imagery]",
+        "tests/integration/test_example_dags.py",
+        *("-m", "not ci and not slow"),
     ),
 )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
-from demo.local_airflow import LocalAirflow
+from demo.local_airflow import FINAL_STATES, LocalAirflow, RunFailedError
 from demo.metadata import History, Recorder
 from demo.processes import REPOSITORY
 from planet_provider.sandbox import Sandbox, SandboxConfig
@@ -203,12 +203,12 @@ class Examples:
         airflow = self.airflow
 
         def all_wait() -> bool:
+            for run_id in runs.values():
+                if airflow.run_state(dag_id, run_id) in FINAL_STATES:
+                    raise RunFailedError(f"{run_id} didn't wait in the triggerer\n{airflow.describe(run_id)}")
             return all(self._waits(dag_id, run_id, history) for run_id in runs.values())
 
-        try:
-            airflow.processes.wait_until(all_wait, f"{dag_id} does not wait in the triggerer", RUN_SECONDS)
-        except Exception as error:
-            raise AssertionError("\n".join(map(airflow.describe, runs.values()))) from error
+        airflow.processes.wait_until(all_wait, f"{dag_id} doesn't wait in the triggerer", RUN_SECONDS)
         airflow.sandbox.clock.advance(LONG_SECONDS + 10)
         for run_id in runs.values():
             airflow.wait_for_run(dag_id, run_id, RUN_SECONDS)
@@ -220,4 +220,4 @@ class Examples:
             for row, trigger in history.deferrals(dag_id, run_id, "wait")
             if trigger.triggerer_id is not None
         }
-        return held == {row.map_index for row in rows} != {-1}
+        return bool(held) and held == {row.map_index for row in rows}

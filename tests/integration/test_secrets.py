@@ -32,9 +32,11 @@ def test_the_search_covers_logs_xcoms_triggers_and_templates(finished: Finished)
     logs, components = finished.airflow.log_folders
     assert len(list(logs.rglob("attempt=1.log"))) >= 10
     assert {path.stem for path in components.glob("*.log")} >= COMPONENTS.keys()
-    for table in ("xcom", "rendered_task_instance_fields", "task_instance", "log"):
+    # Airflow 3.1 logs fewer events than later ones.
+    least = {"xcom": 10, "rendered_task_instance_fields": 10, "task_instance": 10, "log": 3}
+    for table, expected in least.items():
         [(rows,)] = finished.airflow.metadata.query(f"SELECT count(*) FROM {table}")
-        assert rows >= 10, table
+        assert rows >= expected, table
     assert finished.history.triggers
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 from shared_airflow import SETTINGS, Examples, Finished, SharedAirflow
 
-from demo.processes import ended_by_signals
 from planet_provider.sandbox import run
 
 #: Seconds for a test, with what it starts: several times what they take where nothing else runs.
@@ -27,12 +26,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedAirflow]:
     """Run an Airflow without DAGs, and the Planet of its connection ``planet_default``."""
-    # In this process, so that tests know the very tokens and signatures that links had.
-    with (
-        ended_by_signals(),
-        run(SETTINGS) as sandbox,
-        SharedAirflow(tmp_path_factory.mktemp("airflow"), sandbox) as airflow,
-    ):
+    # The sandbox runs in this process, so that tests know the very tokens and signatures that links had.
+    with run(SETTINGS) as sandbox, SharedAirflow(tmp_path_factory.mktemp("airflow"), sandbox) as airflow:
         yield airflow
 
 

@@ -103,6 +103,23 @@ class Scene:
 
         self.wait(reached, f"{course} is not {state} in try {tries}")
 
+    def looked(self) -> int:
+        """Count the triggerer's looks: lists of what has changed; who places an order lists by its name."""
+        lists = (one for one in self.sandbox.requests if one.path == "/compute/ops/orders/v2")
+        return sum(one.method == "GET" and "name" not in one.query for one in lists)
+
+    def wait_in_triggerer(self, course: str) -> str:
+        """Start a course and wait until the triggerer looks at its order; return the order.
+
+        A task that leaves the state "deferred" before has no trigger yet that could be told.
+        """
+        self.start(course)
+        self.wait_for(course, "deferred")
+        before = self.looked()
+        self.wait(lambda: self.looked() > before, "the triggerer does not wait")
+        [order_id] = self.orders(course)
+        return order_id
+
     def mark_failed(self, course: str) -> None:
         path = f"/dags/{course}/dagRuns/{course}/taskInstances/order"
         self.airflow.request("PATCH", path, json={"new_state": "failed"})
@@ -155,9 +172,7 @@ def test_two_mapped_twins(scene: Scene) -> None:
 
 @pytest.mark.ci
 def test_cleared_while_deferred(scene: Scene) -> None:
-    scene.start("cleared")
-    scene.wait_for("cleared", "deferred")
-    [order_id] = scene.orders("cleared")
+    order_id = scene.wait_in_triggerer("cleared")
     body = {"dry_run": False, "dag_run_id": "cleared", "task_ids": ["order"], "only_failed": False}
     scene.airflow.request("POST", "/dags/cleared/clearTaskInstances", json=body)
     # The old trigger is told of a kill when the new try has started already.
@@ -170,9 +185,7 @@ def test_cleared_while_deferred(scene: Scene) -> None:
 
 @pytest.mark.slow
 def test_marked_failed_while_deferred(scene: Scene) -> None:
-    scene.start("failed_deferred")
-    scene.wait_for("failed_deferred", "deferred")
-    [order_id] = scene.orders("failed_deferred")
+    order_id = scene.wait_in_triggerer("failed_deferred")
     scene.mark_failed("failed_deferred")
     scene.wait(
         lambda: scene.orders("failed_deferred") == {order_id: "cancelled"}, "the order was not cancelled"
@@ -227,20 +240,10 @@ def test_worker_killed_between_post_and_answer(scene: Scene) -> None:
 
 @pytest.mark.slow
 def test_triggerer_killed_and_restarted(scene: Scene) -> None:
-    scene.start("triggerer_killed")
-    scene.wait_for("triggerer_killed", "deferred")
-    [order_id] = scene.orders("triggerer_killed")
-
-    def looked() -> int:
-        # Waits look together, by lists of what has changed; who places an order lists by its name.
-        lists = (one for one in scene.sandbox.requests if one.path == "/compute/ops/orders/v2")
-        return sum(one.method == "GET" and "name" not in one.query for one in lists)
-
-    before = looked()
-    scene.wait(lambda: looked() > before, "the triggerer does not wait")
+    order_id = scene.wait_in_triggerer("triggerer_killed")
     scene.airflow.restart("triggerer")
-    again = looked()
-    scene.wait(lambda: looked() > again, "the new triggerer does not wait")
+    again = scene.looked()
+    scene.wait(lambda: scene.looked() > again, "the new triggerer does not wait")
     assert scene.orders("triggerer_killed") == {order_id: "queued"}
     scene.let_orders_end()
     assert scene.ended("triggerer_killed") == order_id

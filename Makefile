@@ -36,7 +36,7 @@ demo-ui: install-demo ## The same, and leave Airflow open in the browser until C
 	$(BIN)/python -m demo.run --keep-open
 
 test: install ## Run the tests that prove the product on this machine, with one DAG run in a real Airflow
-	$(PYTEST) -m "not ci and not slow and not soak and not cluster and not browser"
+	$(PYTEST) -m "not ci and not slow"
 
 test-ci: install servers chromium ## Run what CI adds: a cluster, a browser, processes, a short soak
 	$(PYTEST) -m ci

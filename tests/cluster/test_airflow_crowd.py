@@ -18,7 +18,12 @@ from planet_provider.client.redis_url import redis_client
 from planet_provider.client.session import PlanetSession
 from planet_provider.sandbox import Sandbox, SandboxConfig, run
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.slow,
+    pytest.mark.xdist_group("airflow"),
+    pytest.mark.timeout(1800),
+]
 
 DAGS = Path(__file__).with_name("dags")
 TASKS, WAITS, ORDERS = 60, 100, 10

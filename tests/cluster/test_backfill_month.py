@@ -23,7 +23,12 @@ from demo.postgres import postgres_server
 from demo.processes import REPOSITORY, ended_by_signals
 from planet_provider.sandbox import Fault, Sandbox, SandboxConfig, run
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.slow,
+    pytest.mark.xdist_group("airflow"),
+    pytest.mark.timeout(1500),
+]
 
 DAG_ID = "planet_backfill_month"
 DAYS = 31

@@ -15,7 +15,7 @@ from planet_provider.client.redis_url import redis_client
 from planet_provider.exceptions import LockTimeoutError, RateLimitStoreError
 from ratelimit_support import Record, processes
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.ci]
 
 
 def test_a_lock_is_held_by_one_at_a_time(redis: RedisServer, tmp_path: Path) -> None:

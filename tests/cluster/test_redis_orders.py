@@ -19,7 +19,7 @@ from planet_provider.ordering.ledger import Record, open_ledger
 from planet_provider.ordering.place import place_order
 from planet_provider.sandbox import Sandbox
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.ci]
 
 #: Seconds of lag, of patience with it, and that a request may be under way.
 LAG, PATIENCE, TIMEOUT = 0.6, 0.8, 0.3

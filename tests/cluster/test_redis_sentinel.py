@@ -13,7 +13,7 @@ from planet_provider.client.ratelimit import open_store
 from planet_provider.client.redis_url import redis_client
 from planet_provider.exceptions import RateLimitStoreError
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 FAILOVER_SECONDS = 120.0
 

@@ -18,7 +18,7 @@ from planet_provider.client.redis_url import redis_client
 from planet_provider.exceptions import RateLimitStoreError
 from ratelimit_support import CREDENTIAL, RATE_CLASS, Record, Slotted, densest, processes, take
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.ci]
 
 KEY = "planet-rate-limit:key"
 FIELDS = ("position", "next_slot", "speed", "pause", "since_cut", "easing")
@@ -136,6 +136,7 @@ def test_a_wrong_password_is_named_without_showing_it(redis: RedisServer) -> Non
     assert "127.0.0.1" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_200_processes_start_at_once(redis: RedisServer, tmp_path: Path) -> None:
     record = Record(tmp_path / "grants")
     rate, start = 95.0, time.monotonic() + 3.0

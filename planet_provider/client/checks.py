@@ -7,6 +7,7 @@ Planet adds item types, bundles and assets, and a list of them here would refuse
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import uuid
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 
 import pendulum
 
+from planet_provider.client import spec
 from planet_provider.exceptions import InvalidInputError
 
 #: Items an order may hold. Source: Planet's Orders API overview, "a limit of 500 items per request"; some
@@ -112,19 +114,68 @@ def mapping(value: object, field: str) -> Mapping[str, Any]:
     return value
 
 
+def is_known(name: object, known: Collection[str], field: str, *, elsewhere: Collection[str] = ()) -> bool:
+    """Tell whether a name is known. One that Planet may have added since is warned of, and can be sent.
+
+    :param elsewhere: Names that are known for something else.
+    :raises InvalidInputError: It is a known one misspelt, or one from elsewhere: Planet may pass over it, and
+        charge for an order without it.
+    """
+    if isinstance(name, str) and name in known:
+        return True
+    if not isinstance(name, str) or not _may_be_new(name, known):
+        meant = spec.mistyped(name, known) if isinstance(name, str) else None
+        remedy = f"must be one of {', '.join(known)}{f'; did you mean {meant}?' if meant else '.'}"
+        raise InvalidInputError(field, name, remedy)
+    spec.warn_of_new(name, known, field)
+    return False
+
+
+def _may_be_new(name: str, known: Collection[str], elsewhere: Collection[str] = ()) -> bool:
+    """Tell a name that Planet may have added since from a mistake."""
+    return bool(_NAME.fullmatch(name)) and name not in elsewhere and not spec.mistyped(name, known)
+
+
 def fields(
-    value: object, field: str, *, required: Collection[str], optional: Collection[str] = ()
+    value: object,
+    field: str,
+    *,
+    required: Collection[str],
+    optional: Collection[str] = (),
+    elsewhere: Collection[str] | None = None,
 ) -> Mapping[str, Any]:
-    """Check a JSON object that has all the required fields and no unknown ones."""
+    """Check a JSON object that has all the required fields and no unknown ones.
+
+    :param elsewhere: Fields that are known for something else. If given, others are taken for fields that Planet
+        has added since: with a warning, unless they are known ones misspelt.
+    """
     checked = mapping(value, field)
     present = sorted(str(name) for name in checked)
     if missing := [name for name in required if name not in checked]:
         raise InvalidInputError(field, present, f"lacks {', '.join(missing)}.")
     known = (*required, *optional)
-    if unknown := [name for name in present if name not in known]:
+    unknown = [name for name in present if name not in known]
+    if elsewhere is not None:
+        new = [name for name in unknown if _may_be_new(name, known, elsewhere)]
+        for name in new:
+            spec.warn_of_new(name, known, field)
+            json_value(checked[name], f"{field}.{name}")
+        unknown = [name for name in unknown if name not in new]
+    if unknown:
         remedy = f"{', '.join(unknown)} is not known here; known are {', '.join(known)}."
         raise InvalidInputError(field, present, remedy)
     return checked
+
+
+def json_value(value: object, field: str) -> Any:
+    """Copy what is sent as it is, and check that it is JSON. The error shows its type alone."""
+    copied = plain(value)
+    try:
+        json.dumps(copied, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        remedy = f"is sent as it is, so it must be JSON: {error}."
+        raise InvalidInputError(field, type(value).__name__, remedy) from None
+    return copied
 
 
 def sequence(value: object, field: str, check: Callable[[Any, str], _T]) -> list[_T]:

@@ -32,7 +32,7 @@ def search_filter(
     :param field: Name that errors give the value.
     :param max_vertices: Vertices of a geometry above which to warn; ``None``: never.
     :return: A copy as plain JSON, with times in UTC.
-    :raises InvalidInputError: The type is unknown, a field is missing or unknown, a time has no offset,
+    :raises InvalidInputError: The type or a field is misspelt or missing, a time has no offset,
         bounds leave nothing between them, or filters are nested more than :data:`MAX_DEPTH` deep.
     """
     return _checked(value, field, max_vertices, MAX_DEPTH)
@@ -45,10 +45,17 @@ def _checked(value: object, field: str, max_vertices: int | None, depth: int) ->
         )
         raise InvalidInputError(field.partition(".config")[0], MAX_DEPTH + 1, remedy)
     given = checks.mapping(_parsed(value, field), field)
-    kind = checks.choice(given.get("type"), TYPES, f"{field}.type")
+    kind = given.get("type")
+    if not isinstance(kind, str) or not kind.endswith("Filter"):
+        raise InvalidInputError(f"{field}.type", kind, f"must be one of {', '.join(TYPES)}.")
+    if not checks.is_known(kind, TYPES, f"{field}.type"):
+        checks.fields(given, field, required=("type", "config"), optional=tuple(given))
+        copied: dict[str, Any] = checks.json_value(given, field)
+        return copied
     named = kind in _FIELD_FILTERS
     required = ("type", "field_name", "config") if named else ("type", "config")
-    checks.fields(given, field, required=required, optional=_OPTIONAL.get(kind, ()))
+    optional = _OPTIONAL.get(kind, ())
+    checks.fields(given, field, required=required, optional=optional, elsewhere=_FIELDS)
     built: dict[str, Any] = {"type": kind}
     if named:
         built["field_name"] = checks.text(given["field_name"], f"{field}.field_name")
@@ -57,7 +64,8 @@ def _checked(value: object, field: str, max_vertices: int | None, depth: int) ->
         spec.check_field(built["field_name"], kind, built["config"], field)
     if "relation" in given:
         built["relation"] = checks.choice(given["relation"], RELATIONS, f"{field}.relation")
-    return built
+    added = {name: checks.plain(given[name]) for name in given if name not in built}
+    return built | added
 
 
 def search_geometry(
@@ -161,3 +169,4 @@ _FIELD_FILTERS = frozenset(
     {"DateRangeFilter", "RangeFilter", "UpdateFilter", "GeometryFilter", "NumberInFilter", "StringInFilter"}
 )
 _OPTIONAL = {"GeometryFilter": ("relation",)}
+_FIELDS = ("type", "field_name", "config", "relation")

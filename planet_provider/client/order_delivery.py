@@ -6,6 +6,7 @@ value that may be a credential.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +59,11 @@ _CLOUDS = {
         credentials=frozenset({"access_key_id", "secret_access_key"}),
     ),
 }
+
+_CLOUD_FIELDS = frozenset(name for cloud in _CLOUDS.values() for name in (*cloud.required, *cloud.optional))
+
+#: What the name of a credential has in it.
+_SECRET = re.compile(r"key|secret|token|credential|passw|signature|sas", re.IGNORECASE)
 
 #: Fields of each cloud's delivery that are credentials: never shown, and no part of what an order *is*.
 CREDENTIAL_FIELDS: Mapping[str, frozenset[str]] = {name: cloud.credentials for name, cloud in _CLOUDS.items()}
@@ -210,11 +216,21 @@ def destination(ref: str = DEFAULT_DESTINATION, *, path_prefix: str | None = Non
     return _cloud("destination", ref=ref, path_prefix=path_prefix)
 
 
+def credential_fields(cloud: str, part: Mapping[str, Any]) -> frozenset[str]:
+    """Return the fields of a cloud's delivery that are credentials.
+
+    Of those that Planet has added since, what sounds like one is.
+    """
+    known = _CLOUDS.get(cloud, _Cloud(required=(), optional=()))
+    new = {key for key in part if key not in (*known.required, *known.optional)}
+    return known.credentials.union(key for key in new if _SECRET.search(str(key)))
+
+
 def without_credentials(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of a delivery without its credentials, as it may be shown and compared."""
     return {
-        name: {key: value for key, value in part.items() if key not in CREDENTIAL_FIELDS[name]}
-        if name in CREDENTIAL_FIELDS and isinstance(part, Mapping)
+        name: {key: value for key, value in part.items() if key not in credential_fields(name, part)}
+        if isinstance(part, Mapping)
         else part
         for name, part in given.items()
     }
@@ -223,9 +239,10 @@ def without_credentials(given: Mapping[str, Any]) -> dict[str, Any]:
 def check_delivery(given: object, field: str = "delivery") -> None:
     """Check a delivery that is sent as it is.
 
-    :raises InvalidInputError: A field is unknown, missing or malformed, or there are two destinations.
+    :raises InvalidInputError: A field is misspelt, missing or malformed, or there are two destinations.
     """
-    parts = checks.fields(given, field, required=(), optional=(*_ARCHIVE_FIELDS, *_CLOUDS))
+    known = (*_ARCHIVE_FIELDS, *_CLOUDS)
+    parts = checks.fields(given, field, required=(), optional=known, elsewhere=_CLOUD_FIELDS)
     clouds = [name for name in _CLOUDS if name in parts]
     if len(clouds) > 1:
         raise InvalidInputError(field, clouds, "are several destinations; an order goes to one.")
@@ -240,11 +257,13 @@ def _cloud(name: str, **values: object) -> dict[str, Any]:
 
 def _check_cloud(name: str, given: object, path: str) -> None:
     cloud = _CLOUDS[name]
-    values = checks.fields(given, path, required=cloud.required, optional=cloud.optional)
+    values = checks.fields(
+        given, path, required=cloud.required, optional=cloud.optional, elsewhere=_CLOUD_FIELDS
+    )
     for key, value in values.items():
         if key == "use_path_style":
             checks.flag(value, f"{path}.{key}")
-        else:
+        elif key in _CLOUD_FIELDS:
             checks.text(value, f"{path}.{key}", secret=key in cloud.credentials)
     if values.get("sas_token", "").startswith("?"):
         raise InvalidInputError(f"{path}.sas_token", checks.NOT_SHOWN, "must be without the leading ?.")

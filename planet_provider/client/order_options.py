@@ -48,12 +48,13 @@ def stac_metadata() -> dict[str, Any]:
 
 def check_notifications(value: object, field: str = "notifications") -> None:
     """Check notifications that are sent as they are."""
-    given = checks.fields(value, field, required=(), optional=("email", "webhook"))
+    known = ("email", "webhook")
+    given = checks.fields(value, field, required=(), optional=known, elsewhere=("url", "per_order"))
     if "email" in given:
         checks.flag(given["email"], f"{field}.email")
     if "webhook" in given:
         webhook = checks.fields(
-            given["webhook"], f"{field}.webhook", required=("url",), optional=("per_order",)
+            given["webhook"], f"{field}.webhook", required=("url",), optional=("per_order",), elsewhere=known
         )
         _check_webhook_url(webhook["url"], f"{field}.webhook.url")
         if "per_order" in webhook:
@@ -73,10 +74,14 @@ def _check_webhook_url(value: object, field: str) -> None:
 
 def check_hosting(value: object, field: str = "hosting") -> None:
     """Check a hosting that is sent as it is."""
-    given = checks.fields(value, field, required=(SENTINEL_HUB,))
-    path = f"{field}.{SENTINEL_HUB}"
     known = ("collection_id", "create_configuration")
-    parameters = checks.fields(given[SENTINEL_HUB], path, required=(), optional=known)
+    given = checks.fields(value, field, required=(), optional=(SENTINEL_HUB,), elsewhere=known)
+    if SENTINEL_HUB not in given:  # a host that Planet has added since
+        if not given:
+            raise InvalidInputError(field, {}, f"lacks {SENTINEL_HUB}.")
+        return
+    path = f"{field}.{SENTINEL_HUB}"
+    parameters = checks.fields(given[SENTINEL_HUB], path, required=(), optional=known, elsewhere=())
     if "collection_id" in parameters:
         checks.collection_id(parameters["collection_id"], f"{path}.collection_id")
     if "create_configuration" in parameters:
@@ -88,5 +93,5 @@ def check_hosting(value: object, field: str = "hosting") -> None:
 
 def check_metadata(value: object, field: str = "metadata") -> None:
     """Check what metadata is asked for."""
-    given = checks.fields(value, field, required=("stac",))
+    given = checks.fields(value, field, required=("stac",), elsewhere=())
     checks.mapping(given["stac"], f"{field}.stac")

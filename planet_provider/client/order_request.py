@@ -30,6 +30,8 @@ _OPTIONAL_FIELDS = (
     "notifications",
     "metadata",
 )
+#: What stands further within a request.
+_INNER_FIELDS = (*_PRODUCT_FIELDS, *order_tools.NAMES, *order_delivery.CREDENTIAL_FIELDS)
 
 
 def product(
@@ -129,15 +131,17 @@ def validate(
 ) -> None:
     """Check an order's request that is sent as it is.
 
-    Unknown fields are refused: Planet may pass over a mistyped one, and charge for an order without it. Item
-    types and product bundles that :mod:`planet_provider.client.spec` doesn't know are only warned of.
+    A misspelt or misplaced field is refused: Planet may pass over it, and charge for an order without it. Item
+    types, product bundles, tools, clouds and fields that Planet may have added since are only warned of.
 
     :param request: Body of the request.
     :param max_items: Items that the order may have.
     :param max_vertices: Vertices that a clip's area may have; ``None`` where they were counted before.
     :raises InvalidInputError: Names the field (``products[0].item_ids``), its value and the remedy.
     """
-    given = checks.fields(request, "request", required=("name", "products"), optional=_OPTIONAL_FIELDS)
+    given = checks.fields(
+        request, "request", required=("name", "products"), optional=_OPTIONAL_FIELDS, elsewhere=_INNER_FIELDS
+    )
     checks.order_name(given["name"])
     if "source_type" in given:
         checks.choice(given["source_type"], SOURCE_TYPES, "source_type")
@@ -199,7 +203,7 @@ def _hosting(hosting: Mapping[str, Any] | str | None) -> Mapping[str, Any] | Non
 
 
 def _checked_item_ids(entry: object, path: str) -> list[str]:
-    given = checks.fields(entry, path, required=_PRODUCT_FIELDS)
+    given = checks.fields(entry, path, required=_PRODUCT_FIELDS, elsewhere=("items", *_OPTIONAL_FIELDS))
     ids = checks.sequence(given["item_ids"], f"{path}.item_ids", checks.item_id)
     if len(set(ids)) < len(ids):
         repeated = [item_id for item_id, count in Counter(ids).items() if count > 1]
@@ -214,7 +218,9 @@ def _checked_item_ids(entry: object, path: str) -> list[str]:
 
 
 def _check_basemap(entry: object, path: str, max_vertices: int | None) -> None:
-    given = checks.fields(entry, path, required=("mosaic_name",), optional=("quad_ids", "geometry"))
+    given = checks.fields(
+        entry, path, required=("mosaic_name",), optional=("quad_ids", "geometry"), elsewhere=_PRODUCT_FIELDS
+    )
     checks.text(given["mosaic_name"], f"{path}.mosaic_name")
     if ("quad_ids" in given) == ("geometry" in given):
         raise InvalidInputError(path, sorted(given), "needs either quad_ids or a geometry.")

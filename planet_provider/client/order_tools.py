@@ -160,6 +160,8 @@ def normalized(tool: object, field: str, *, max_vertices: int | None = geometrie
     :param max_vertices: Vertices that a clip's area may have; ``None`` where they were counted before.
     """
     name, parameters = _single(tool, field)
+    if name not in _PARAMETERS:
+        return {name: checks.json_value(parameters, f"{field}.{name}")}
     copied = dict(parameters)
     if name == "clip" and "aoi" in copied:
         copied["aoi"] = geometries.geometry(copied["aoi"], f"{field}.clip.aoi", max_vertices=max_vertices)
@@ -175,10 +177,13 @@ def check(tool: object, field: str, *, max_vertices: int | None = geometries.MAX
     :param tool: ``{"<name>": {<parameters>}}``.
     :param field: Name that errors give it, e.g. ``tools[0]``.
     :param max_vertices: Vertices that a clip's area may have; ``None`` where they were counted before.
-    :raises InvalidInputError: The tool or a parameter is unknown, missing or malformed.
+    :raises InvalidInputError: The tool or a parameter is misspelt, missing or malformed.
     """
     name, parameters = _single(tool, field)
-    _check_parameters(name, parameters, f"{field}.{name}", max_vertices)
+    if name in _PARAMETERS:
+        _check_parameters(name, parameters, f"{field}.{name}", max_vertices)
+    else:
+        checks.json_value(parameters, f"{field}.{name}")
 
 
 def _single(tool: object, field: str) -> tuple[str, Mapping[str, Any]]:
@@ -187,7 +192,8 @@ def _single(tool: object, field: str) -> tuple[str, Mapping[str, Any]]:
         remedy = "must name one tool; of several, each is an entry of its own."
         raise InvalidInputError(field, sorted(map(str, given)), remedy)
     [(name, parameters)] = given.items()
-    return checks.choice(name, _PARAMETERS, field), checks.mapping(parameters, f"{field}.{name}")
+    checks.is_known(name, _PARAMETERS, field)
+    return name, checks.mapping(parameters, f"{field}.{name}")
 
 
 def _stripped(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,7 +211,9 @@ def _built(tool: str, parameters: Mapping[str, Any], max_vertices: int = geometr
 
 def _check_parameters(tool: str, parameters: Mapping[str, Any], path: str, max_vertices: int | None) -> None:
     required, optional = _PARAMETERS[tool]
-    checks.fields(parameters, path, required=tuple(required), optional=tuple(optional))
+    checks.fields(
+        parameters, path, required=tuple(required), optional=tuple(optional), elsewhere=_ALL_PARAMETERS
+    )
     if tool == "clip":
         geometries.check_area(parameters["aoi"], f"{path}.aoi", max_vertices=max_vertices)
     for name, check_value in (required | optional).items():
@@ -270,3 +278,7 @@ _PARAMETERS: dict[str, tuple[dict[str, _Check], dict[str, _Check]]] = {
     ),
     "toar": ({}, {"scale_factor": _positive}),
 }
+_ALL_PARAMETERS = frozenset(name for tables in _PARAMETERS.values() for table in tables for name in table)
+
+#: The tools known.
+NAMES = tuple(_PARAMETERS)

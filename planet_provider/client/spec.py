@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection, Mapping
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 #: How alike two names must be for one to be suggested for the other; difflib's own default.
 _ALIKE = 0.6
 _SUGGESTIONS = 3
+#: How alike two names of about the same length must be for one to be the other, misspelt: "clp" is 0.86 of "clip".
+_MISTYPED = 0.75
 
 
 def edition() -> str:
@@ -144,6 +146,35 @@ def check_asset_type(asset_type: str, field: str) -> None:
     # Items have more assets than bundles, so what looks like nothing known is nothing to warn of.
     if asset_type not in asset_types() and (alike := _alike(asset_type, asset_types())):
         warn(field, asset_type, f"no asset type of a bundle known in {edition()}", *alike)
+
+
+def mistyped(name: str, known: Collection[str]) -> str | None:
+    """Return the known name that was meant: in other capitals or signs, a part of it, or a letter or two off."""
+
+    def plain(one: str) -> str:
+        return one.lower().removesuffix("filter")
+
+    given = plain(name)
+    for one in sorted(known):
+        other = plain(one)
+        same = list(filter(str.isalnum, given)) == list(filter(str.isalnum, other))
+        close = abs(len(given) - len(other)) <= 1
+        if (
+            same
+            or given in other.split("_")
+            or (close and SequenceMatcher(None, given, other).ratio() >= _MISTYPED)
+        ):
+            return one
+    return None
+
+
+def warn_of_new(name: str, known: Collection[str], field: str) -> None:
+    """Warn of a name that Planet may have added since.
+
+    :param known: What may have been meant instead.
+    :param field: Name that the warning gives it.
+    """
+    warn(field, name, f"not known in {edition()}", *_alike(name, known))
 
 
 @cache

@@ -20,9 +20,10 @@ def mask_credentials(delivery: Any) -> None:
     """
     clouds = delivery if isinstance(delivery, Mapping) else {}
     for cloud, fields in clouds.items():
-        for name, value in fields.items() if isinstance(fields, Mapping) else ():
-            if name in order_delivery.CREDENTIAL_FIELDS.get(cloud, ()) and isinstance(value, str):
-                mask_secret(value)
+        if isinstance(fields, Mapping):
+            for name in order_delivery.credential_fields(cloud, fields) & fields.keys():
+                if isinstance(fields[name], str):
+                    mask_secret(fields[name])
 
 
 def mask_webhook(notifications: Any) -> None:

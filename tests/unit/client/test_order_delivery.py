@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from planet_provider.client import order_delivery, order_request
+from planet_provider.client import order_delivery, order_request, spec
 from planet_provider.exceptions import InvalidInputError
 
 PRODUCT = {"item_ids": ["a", "b"], "item_type": "PSScene", "product_bundle": "analytic_udm2"}
@@ -96,7 +96,7 @@ def test_errors_show_no_credential(cloud: str, name: str) -> None:
     for damage in (
         lambda values: values.update({name: " hunter2"}),
         lambda values: values.update({name: {"key": "hunter2"}}),
-        lambda values: values.update(hunter="hunter2"),
+        lambda values: values.update({f"{name}s": "hunter2"}),
         lambda values: values.pop(name),
     ):
         delivery = filled(cloud)
@@ -117,11 +117,30 @@ def test_other_secrets_are_not_shown_either() -> None:
         changed(notifications={"webhook": {"url": "https:///hunter2"}}),
         changed(notifications={"webhook": {"url": "https://[hunter2"}}),
         changed(notifications={"webhook": {"url": " https://h/hunter2"}}),
-        {**REQUEST, "secrets": "hunter2"},
+        {**REQUEST, "deliveries": "hunter2", "productz": "hunter2"},
+        changed(delivery={"new_cloud": {"token": {"hunter2"}}}),
     ):
         with pytest.raises(InvalidInputError) as caught:
             order_request.validate(request)
         assert "hunter2" not in str(caught.value)
+
+
+def test_credentials_of_a_cloud_that_planet_added_since(caplog: pytest.LogCaptureFixture) -> None:
+    cloud = {"bucket": "b", "access_token": "hunter2"}
+    s3 = {**S3, "session_token": "hunter2", "storage_class": "cold"}
+    for given, left in (
+        ({"moon_storage": cloud}, {"moon_storage": {"bucket": "b"}}),
+        (
+            {"amazon_s3": s3},
+            {"amazon_s3": {"bucket": "b", "aws_region": "eu-west-1", "storage_class": "cold"}},
+        ),
+    ):
+        spec.warn.cache_clear()
+        caplog.clear()
+        order_request.validate(changed(delivery=given))
+        assert "It is sent as it is." in caplog.text
+        assert "hunter2" not in caplog.text
+        assert order_delivery.without_credentials(given) == left
 
 
 def test_without_credentials_leaves_the_rest() -> None:

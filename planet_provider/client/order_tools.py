@@ -33,7 +33,7 @@ PIXEL_TYPES = ("Auto", "8U", "16U", "16S", "32R")
 #: Bands that :func:`bandmath` can compute at most. Source: Planet's tools reference.
 MAX_BANDS = 15
 
-_PROJECTION = re.compile(r"EPSG:\d+", re.ASCII)
+_PROJECTION = re.compile(r"EPSG:\d+|WGS84", re.ASCII)
 _BANDS = tuple(f"b{index}" for index in range(1, MAX_BANDS + 1))
 
 Tool = dict[str, dict[str, Any]]
@@ -79,7 +79,7 @@ def file_format(file_format: str) -> Tool:
 def reproject(projection: str, *, resolution: float | None = None, kernel: str | None = None) -> Tool:
     """Reproject the imagery.
 
-    :param projection: ``EPSG:`` and a number.
+    :param projection: ``EPSG:`` and a number, or ``WGS84``.
     :param resolution: Edge of a pixel in the projection's unit: metres, or degrees where it is geographic.
         Planet's default is the item's own.
     :param kernel: One of :data:`KERNELS`.

@@ -301,3 +301,7 @@ def test_tool_builders_refuse_by_name() -> None:
     refused(lambda: order_tools.clip({"type": "Point", "coordinates": [1, 2]}), "clip.aoi.type", "Polygon")
     refused(lambda: order_tools.clip(SQUARE, max_vertices=4), "clip.aoi.coordinates", "4")
     refused(lambda: order_tools.normalized({"clip": {}}, "tools[2]"), "tools[2].clip", "lacks aoi")
+
+
+def test_a_projection_by_its_name() -> None:
+    assert order_tools.reproject("WGS84") == {"reproject": {"projection": "WGS84"}}

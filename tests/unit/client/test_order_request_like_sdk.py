@@ -328,7 +328,7 @@ def test_capitals_are_left_alone_where_the_sdk_mends_them_from_its_spec() -> Non
             lambda: sdk.build_request("x", [PRODUCT]),
         ),
         (lambda: order_delivery.destination("mine"), lambda: sdk.destination("mine")),
-        (lambda: order_tools.reproject("WGS84"), lambda: sdk.reproject_tool("WGS84")),
+        (lambda: order_tools.reproject("web mercator"), lambda: sdk.reproject_tool("web mercator")),
         (lambda: order_tools.toar(-1), lambda: sdk.toar_tool(-1)),
         (
             lambda: order_tools.tile(8, name_template="{tilex}.tif"),

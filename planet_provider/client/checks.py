@@ -7,6 +7,7 @@ Planet adds item types, bundles and assets, and a list of them here would refuse
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import re
@@ -40,6 +41,10 @@ NOT_SHOWN = "(not shown)"
 # All three end up in URLs and in file names, so none may hold a slash or be a dot segment.
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _ITEM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_UUID = re.compile(
+    r"(?:urn:uuid:)?(\{)?(?:[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(?(1)\})",
+    re.IGNORECASE | re.ASCII,
+)
 _DATE = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})", re.ASCII)
 # Airflow's ts_nodash_with_tz is 20240131T000000+0000.
 _DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}\S*|\d{8}T\d{4}\S*", re.ASCII)
@@ -68,6 +73,36 @@ def flag(value: object, field: str) -> bool:
     if not isinstance(value, bool):
         raise InvalidInputError(field, value, "must be true or false.")
     return value
+
+
+def flag_or_text(value: object, field: str) -> bool:
+    """Check a boolean that a template or a variable may give as text, in any capitalisation."""
+    known = {"true": True, "false": False}
+    return flag(known.get(value.strip().lower(), value) if isinstance(value, str) else value, field)
+
+
+def from_text(value: object, field: str) -> object:
+    """Return the list or object that text holds, as JSON or as Python prints it.
+
+    A template that puts a value into other text prints it in Python's way. All else is returned as it is.
+
+    :raises InvalidInputError: It begins like a list or an object, and is none. The text isn't shown, for it may
+        hold credentials.
+    """
+    if not isinstance(value, str):
+        return value
+    content = value.removeprefix("\ufeff").strip()
+    if not content.startswith(("[", "{")):
+        return value
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        problem = error
+    try:
+        return ast.literal_eval(content)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        remedy = f"is text that holds no JSON: {problem}."
+        raise InvalidInputError(field, NOT_SHOWN, remedy) from None
 
 
 def number(value: object, field: str, *, above: float | None = None) -> int | float:
@@ -210,10 +245,10 @@ def _shaped(value: object, field: str, shape: re.Pattern[str], remedy: str) -> s
 def _uuid(value: object, field: str, what: str) -> uuid.UUID:
     if isinstance(value, uuid.UUID):
         return value
-    try:
-        return uuid.UUID(value if isinstance(value, str) else "")
-    except ValueError:
-        raise InvalidInputError(field, value, f"must be {what}: a UUID.") from None
+    # Python's parser takes signs and underscores among the digits, too.
+    if not isinstance(value, str) or not _UUID.fullmatch(value):
+        raise InvalidInputError(field, value, f"must be {what}: a UUID.")
+    return uuid.UUID(value)
 
 
 def item_type(value: object, field: str = "item_type") -> str:
@@ -226,6 +261,7 @@ def item_type(value: object, field: str = "item_type") -> str:
 
 def item_types(value: object, field: str = "item_types") -> list[str]:
     """Check item types: several, or a single one. Repeated ones are dropped."""
+    value = from_text(value, field)
     if isinstance(value, str):
         return [item_type(value, field)]
     several = list(value) if isinstance(value, Iterable) and not isinstance(value, Mapping) else value
@@ -247,7 +283,7 @@ def item_ids(value: object, field: str = "item_ids", *, max_items: int = MAX_ORD
     :param max_items: How many different ids there may be.
     :raises InvalidInputError: It is no list, or empty, or has a malformed id or too many.
     """
-    checked = list(dict.fromkeys(sequence(value, field, item_id)))
+    checked = list(dict.fromkeys(sequence(from_text(value, field), field, item_id)))
     return bounded(checked, field, max_items)
 
 
@@ -280,7 +316,7 @@ def product_bundle(value: object, field: str = "product_bundle") -> str:
 def order_id(value: object, field: str = "order_id") -> str:
     """Check an order's id.
 
-    :param value: A UUID or its string.
+    :param value: A UUID, or its text in any usual spelling: in braces, as ``urn:uuid:``, without hyphens.
     :return: The UUID in lower case, with hyphens.
     """
     return str(_uuid(value, field, "an order's id"))

@@ -85,7 +85,8 @@ def build(
     :param fallback_bundles: As for :func:`product`.
     :param tools: What :mod:`planet_provider.client.order_tools` builds, or Planet's own form of it, in the
         order of their application. A clip's ``aoi`` may have any form that its builder takes.
-    :param delivery: What :func:`planet_provider.client.order_delivery.delivery` returns.
+    :param delivery: What :func:`planet_provider.client.order_delivery.delivery` returns. It, and every other
+        list or object here, may be JSON text.
     :param notifications: What :func:`planet_provider.client.order_options.notifications` returns.
     :param order_type: One of :data:`ORDER_TYPES`, in any capitalisation.
     :param stac: True for STAC metadata, or the whole of ``metadata``.
@@ -99,6 +100,19 @@ def build(
     :return: Body of the request, a copy of all that was given.
     :raises InvalidInputError: Names the field, its value and the remedy.
     """
+    products, items, fallback_bundles, tools, delivery, notifications, stac, hosting = (
+        checks.from_text(value, field)
+        for field, value in {
+            "products": products,
+            "items": items,
+            "fallback_bundles": fallback_bundles,
+            "tools": tools,
+            "delivery": delivery,
+            "notifications": notifications,
+            "stac": stac,
+            "hosting": hosting,
+        }.items()
+    )
     if products is None:
         wanted = [_product_of_items(items, item_type, product_bundle, fallback_bundles, max_items)]
     else:
@@ -111,11 +125,11 @@ def build(
         products=wanted,
         source_type=source_type,
         subscription_id=subscription_id,
-        delivery=delivery or None,
-        notifications=notifications or None,
-        order_type=order_type and checks.choice(order_type, ORDER_TYPES, "order_type", fold_case=True),
-        tools=_normalized_tools(tools, max_vertices) if tools else None,
-        metadata=order_options.stac_metadata() if stac is True else stac or None,
+        delivery=_unless_empty(delivery),
+        notifications=_unless_empty(notifications),
+        order_type=_order_type(order_type),
+        tools=_normalized_tools(_unless_empty(tools), max_vertices),
+        metadata=_metadata(_unless_empty(stac)),
         hosting=_hosting(hosting),
     )
     request: dict[str, Any] = checks.plain(given)
@@ -160,7 +174,11 @@ def validate(
 def _product(ids: list[str], item_type: object, bundle: object, fallbacks: object) -> dict[str, Any]:
     if isinstance(fallbacks, str):
         fallbacks = [name.strip() for name in fallbacks.split(",")]
-    several = checks.sequence(fallbacks, "fallback_bundles", checks.product_bundle) if fallbacks else []
+    several = (
+        checks.sequence(fallbacks, "fallback_bundles", checks.product_bundle)
+        if _unless_empty(fallbacks) is not None
+        else []
+    )
     return {
         "item_ids": ids,
         "item_type": checks.item_type(item_type),
@@ -191,15 +209,35 @@ def _refuse_beside_products(**given: object) -> None:
         )
 
 
-def _normalized_tools(tools: object, max_vertices: int | None) -> list[order_tools.Tool]:
+def _unless_empty(value: object) -> Any:
+    """Return None for an empty list or object: nothing is wanted. Empty text isn't that, and is refused."""
+    return None if value in ([], (), {}) else value
+
+
+def _order_type(value: object) -> str | None:
+    return None if value is None else checks.choice(value, ORDER_TYPES, "order_type", fold_case=True)
+
+
+def _metadata(stac: object) -> Mapping[str, Any] | None:
+    if stac is None:
+        return None
+    if isinstance(stac, Mapping):
+        order_options.check_metadata(stac, "stac")
+        return stac
+    return order_options.stac_metadata() if checks.flag_or_text(stac, "stac") else None
+
+
+def _normalized_tools(tools: object, max_vertices: int | None) -> list[order_tools.Tool] | None:
+    if tools is None:
+        return None
     return checks.sequence(tools, "tools", partial(order_tools.normalized, max_vertices=max_vertices))
 
 
-def _hosting(hosting: Mapping[str, Any] | str | None) -> Mapping[str, Any] | None:
-    if isinstance(hosting, str) and hosting:
+def _hosting(hosting: Any) -> Mapping[str, Any] | None:
+    if isinstance(hosting, str):
         checks.choice(hosting, (order_options.SENTINEL_HUB,), "hosting")
         return order_options.sentinel_hub()
-    return hosting or None
+    return _unless_empty(hosting)  # type: ignore[no-any-return]
 
 
 def _checked_item_ids(entry: object, path: str) -> list[str]:

@@ -64,7 +64,7 @@ class PlanetDownloadAssetOperator(_AssetOperator, PlanetTransferOperator):
     :param item_id: Planet item id. (templated)
     :param asset_type: e.g. ``ortho_analytic_4b``. (templated)
     :param destination: Folder: an absolute path, or a URL such as ``s3://conn_id@bucket/prefix``. (templated)
-    :param overwrite: Fetch it anew.
+    :param overwrite: Fetch it anew. (templated)
     :param planet_conn_id: Airflow connection of type ``planet``. (templated)
     :return: XCom ``{path, item_id, asset_type, media_type, bytes, md5, sha256}``, each key also as an XCom of
         its own.
@@ -72,7 +72,7 @@ class PlanetDownloadAssetOperator(_AssetOperator, PlanetTransferOperator):
     :raises ChecksumError: The file's digest is wrong, twice.
     """
 
-    template_fields: Sequence[str] = (*_AssetOperator.template_fields, "destination")
+    template_fields: Sequence[str] = (*_AssetOperator.template_fields, "destination", "overwrite")
 
     def __init__(self, *, destination: Any, overwrite: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -83,6 +83,7 @@ class PlanetDownloadAssetOperator(_AssetOperator, PlanetTransferOperator):
     @task_errors()
     def execute(self, context: Context) -> dict[str, Any]:
         """Download the asset."""
+        self.check_flags()
         self._check()
         store = store_at(self.destination, "destination")
         with self.transferring(), self.hook.session() as session:

@@ -11,9 +11,10 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from planet_provider.exceptions import TransferKilledError
 from planet_provider.hooks.connection import DEFAULT_CONN_ID
 from planet_provider.hooks.planet import PlanetHook
+from planet_provider.hooks.templates import TemplatedTask
 
 
-class PlanetOperator(BaseOperator):
+class PlanetOperator(TemplatedTask, BaseOperator):
     """Do something with Planet.
 
     :param planet_conn_id: Airflow connection of type ``planet``.

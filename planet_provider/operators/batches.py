@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from planet_provider.client import checks
 from planet_provider.exceptions import InvalidInputError
 from planet_provider.hooks.storage import store_and_name
 from planet_provider.transfer.store import Store, read, write
@@ -53,9 +54,10 @@ def write_batches(whole: Iterable[Mapping[str, Any]], store: Store, name: str) -
 def read_batch(batch: Any) -> Any:
     """Return a batch with its ids, which may lie in a file.
 
-    :param batch: What a search returned; ``None`` is handed on.
+    :param batch: What a search returned, or its JSON text; ``None`` is handed on.
     :raises InvalidInputError: It is no batch; or the file is not there, or holds something else.
     """
+    batch = checks.from_text(batch, "items")
     if batch is None:
         return None
     if not isinstance(batch, Mapping):
@@ -87,8 +89,7 @@ def read_batch(batch: Any) -> Any:
 def _remedy(given: object) -> str:
     if isinstance(given, str):
         return (
-            "This is text: hand on the search's output itself, by .expand(items=search.output), or set "
-            "render_template_as_native_obj=True on the DAG where a template gives it."
+            "This is text, but no JSON: hand on the search's output itself, by .expand(items=search.output)."
         )
     if isinstance(given, (list, tuple)) and given and all(isinstance(one, str) for one in given):
         return "These are item ids; say of which item type they are."

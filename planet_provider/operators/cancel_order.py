@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from planet_provider.client import checks
 from planet_provider.client.cancelling import Cancellation, cancel_orders
-from planet_provider.exceptions import OrderNotCancellableError
+from planet_provider.exceptions import InvalidInputError, OrderNotCancellableError
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.operators.base import PlanetOperator
 
@@ -24,16 +25,17 @@ class PlanetCancelOrderOperator(PlanetOperator):
     An order that is cancelled already is as good, so a retry does no harm. Whatever Planet did not cancel is
     asked for once more, one request each, so that its state is known.
 
-    :param order_ids: Planet order UUIDs; one, or a list that is never empty. (templated)
-    :param require_all: Fail where one of them was not cancelled; by default that is only told.
+    :param order_ids: Planet order UUIDs; one, or a list that is never empty. Entries that are ``None``, of tasks
+        that placed no order, are named and left out; if all are, that is refused. (templated)
+    :param require_all: Fail where one of them was not cancelled; by default that is only told. (templated)
     :param planet_conn_id: Airflow connection of type ``planet``. (templated)
-    :return: XCom ``{requested, result, orders, cancelled, not_cancellable, not_found}``, each key also as an
-        XCom of its own: the ids, Planet's answer, one ``{order_id, outcome, state, message}`` an order, and
-        the ids by outcome.
+    :return: XCom ``{requested, left_out, result, orders, cancelled, not_cancellable, not_found}``, each key also
+        as an XCom of its own: the ids, the positions of entries that are ``None``, Planet's answer, one
+        ``{order_id, outcome, state, message}`` an order, and the ids by outcome.
     :raises OrderNotCancellableError: With ``require_all``: the message names the orders that were not.
     """
 
-    template_fields: Sequence[str] = ("order_ids", "planet_conn_id")
+    template_fields: Sequence[str] = ("order_ids", "require_all", "planet_conn_id")
 
     def __init__(self, *, order_ids: str | Sequence[str], require_all: bool = False, **kwargs: Any) -> None:
         kwargs.setdefault("multiple_outputs", True)
@@ -44,8 +46,13 @@ class PlanetCancelOrderOperator(PlanetOperator):
     @task_errors()
     def execute(self, context: Context) -> dict[str, Any]:
         """Cancel them in one request, and look what came of it."""
-        given = [self.order_ids] if isinstance(self.order_ids, str) else self.order_ids
-        order_ids = list(dict.fromkeys(checks.sequence(given, "order_ids", checks.order_id)))
+        self.check_flags()
+        order_ids, left_out = _checked(self.order_ids)
+        if left_out:
+            self.log.warning(
+                "No order's id, so left out: %s. The tasks that they come from placed no order.",
+                ", ".join(f"order_ids[{index}]" for index in left_out),
+            )
         with self.hook.session() as session:
             answer, orders = cancel_orders(session, order_ids)
         by_outcome = {
@@ -60,10 +67,27 @@ class PlanetCancelOrderOperator(PlanetOperator):
             raise _not_cancelled(left, len(orders))
         return {
             "requested": order_ids,
+            "left_out": left_out,
             "result": answer.get("result", answer),
             "orders": [order.as_dict() for order in orders],
             **by_outcome,
         }
+
+
+def _checked(order_ids: Any) -> tuple[list[str], list[int]]:
+    """Return the orders, each once, and the positions of the entries that are None."""
+    given = checks.from_text(order_ids, "order_ids")
+    several = [given] if isinstance(given, (str, UUID)) else given
+    ids = checks.sequence(
+        several, "order_ids", lambda one, field: None if one is None else checks.order_id(one, field)
+    )
+    if not any(ids):
+        raise InvalidInputError(
+            "order_ids", given, "holds no order's id, only None: no task placed an order."
+        )
+    return list(dict.fromkeys(one for one in ids if one is not None)), [
+        index for index, one in enumerate(ids) if one is None
+    ]
 
 
 def _described(order: Cancellation) -> str:

@@ -93,14 +93,14 @@ class PlanetCreateOrderOperator(PlanetOperator):
     :param max_items: Refuse to place an order of more scenes.
     :param max_area_km2: Refuse to place an order of more square kilometres: the geodesic area of the items'
         footprints within the clip's area.
-    :param wait_for_completion: Wait until the order has ended, and fail where it has not succeeded.
+    :param wait_for_completion: Wait until the order has ended, and fail where it has not succeeded. (templated)
     :param deferrable: Wait in the triggerer, without a worker slot: for the order to end, and for a place
         where Planet takes no more orders at the moment, or the rate limit's queue is too long. By default
-        what Airflow's setting ``[operators] default_deferrable`` says.
+        what Airflow's setting ``[operators] default_deferrable`` says. (templated)
     :param allow_partial: Whether ``partial`` is as good as ``success`` when waiting. What is missing is in
-        the XCom ``order`` under ``missing``, as batches that ``items`` takes.
+        the XCom ``order`` under ``missing``, as batches that ``items`` takes. (templated)
     :param cancel_on_kill: Cancel the order where this task is killed while it waits, unless a new try goes
-        on with it. Only queued orders can be cancelled.
+        on with it. Only queued orders can be cancelled. (templated)
     :param patience: Seconds that Planet's list of orders may lag behind, at most. So long an order is looked
         for after an answer that was not clear, before it is sent again.
     :param poke_interval: Seconds between two looks when waiting, or a timedelta.
@@ -130,6 +130,10 @@ class PlanetCreateOrderOperator(PlanetOperator):
         "stac",
         "hosting",
         "reuse",
+        "wait_for_completion",
+        "deferrable",
+        "allow_partial",
+        "cancel_on_kill",
         "planet_conn_id",
     )
     template_fields_renderers = dict.fromkeys(
@@ -202,6 +206,7 @@ class PlanetCreateOrderOperator(PlanetOperator):
     @task_errors()
     def execute(self, context: Context) -> str:
         """Find the order or place it, and wait where asked to."""
+        self.check_flags()
         return self._order(context, time.time() + checks.number(self.timeout, "timeout", above=0))
 
     @task_errors()
@@ -331,9 +336,11 @@ class PlanetCreateOrderOperator(PlanetOperator):
 
     def _complete_delivery(self) -> Any:
         """Add the credentials; the task's own attributes never hold them."""
-        if not self.delivery_conn_id:
-            return self.delivery
-        complete = with_credentials(self.delivery, BaseHook.get_connection(self.delivery_conn_id))
+        delivery = checks.from_text(self.delivery, "delivery")
+        if self.delivery_conn_id is None:
+            return delivery
+        conn_id = checks.text(self.delivery_conn_id, "delivery_conn_id")
+        complete = with_credentials(delivery, BaseHook.get_connection(conn_id))
         mask_credentials(complete)
         return complete
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from airflow.sdk.log import mask_secret
 
-from planet_provider.client import order_delivery
+from planet_provider.client import checks, order_delivery
+from planet_provider.exceptions import InvalidInputError
 
 _PLACEHOLDER = re.compile(r"(?<!\{% raw %\})\{\{\s*(?:name|order_id)\s*\}\}")
 
@@ -18,7 +19,7 @@ def mask_credentials(delivery: Any) -> None:
 
     Airflow shows rendered templates, from before the task runs, and doesn't know all these for secrets.
     """
-    clouds = delivery if isinstance(delivery, Mapping) else {}
+    clouds = _read(delivery)
     for cloud, fields in clouds.items():
         if isinstance(fields, Mapping):
             for name in order_delivery.credential_fields(cloud, fields) & fields.keys():
@@ -28,7 +29,7 @@ def mask_credentials(delivery: Any) -> None:
 
 def mask_webhook(notifications: Any) -> None:
     """Hide the webhook's address from logs and pages: it is often a secret by itself."""
-    webhook = notifications.get("webhook") if isinstance(notifications, Mapping) else None
+    webhook = _read(notifications).get("webhook")
     url = webhook.get("url") if isinstance(webhook, Mapping) else None
     if isinstance(url, str):
         mask_secret(url)
@@ -36,10 +37,20 @@ def mask_webhook(notifications: Any) -> None:
 
 def keep_placeholders(delivery: Any) -> Any:
     """Hide Planet's own ``{{name}}`` and ``{{order_id}}`` in an archive's name from Airflow's templating."""
+    if isinstance(delivery, str):  # JSON text
+        return _PLACEHOLDER.sub(r"{% raw %}\g<0>{% endraw %}", delivery)
     name = delivery.get("archive_filename") if isinstance(delivery, Mapping) else None
     if not isinstance(name, str):
         return delivery
     return {**delivery, "archive_filename": _PLACEHOLDER.sub(r"{% raw %}\g<0>{% endraw %}", name)}
+
+
+def _read(field: Any) -> Mapping[str, Any]:
+    try:
+        read = checks.from_text(field, "")
+    except InvalidInputError:  # a template, or what is refused when the task runs
+        return {}
+    return read if isinstance(read, Mapping) else {}
 
 
 class MaskedField:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from planet_provider.client import checks
+from planet_provider.exceptions import InvalidInputError
 from planet_provider.hooks.order_link import PlanetOrderLink
 from planet_provider.hooks.storage import store_at
 from planet_provider.hooks.task_errors import task_errors
@@ -34,11 +35,11 @@ class PlanetDownloadOrderOperator(PlanetTransferOperator):
         ``s3://conn_id@bucket/prefix``. (templated)
     :param checksum: ``sha256`` or ``md5``. (templated)
     :param max_concurrency: Connections at once, for files and for parts of large files.
-    :param overwrite: Fetch everything anew.
+    :param overwrite: Fetch everything anew. (templated)
     :param include: Only files that match one of these globs, on the path in the order. (templated)
     :param exclude: No files that match one of these globs. (templated)
     :param unpack: Unpack zips (an order with ``delivery.archive_type``), each to the folder of its name beside
-        it. The zips stay; what is unpacked is listed in the XCom ``unpacked``.
+        it. The zips stay; what is unpacked is listed in the XCom ``unpacked``. (templated)
     :param planet_conn_id: Airflow connection of type ``planet``. (templated)
     :return: XCom ``return_value``: ``{order_id, directory, manifest, files, bytes}`` with the number of
         files; each key also as an XCom of its own, but ``files`` there is the list
@@ -56,6 +57,8 @@ class PlanetDownloadOrderOperator(PlanetTransferOperator):
         "checksum",
         "include",
         "exclude",
+        "overwrite",
+        "unpack",
         "planet_conn_id",
     )
     operator_extra_links = (PlanetOrderLink(),)
@@ -87,19 +90,20 @@ class PlanetDownloadOrderOperator(PlanetTransferOperator):
     @task_errors()
     def execute(self, context: Context) -> dict[str, Any]:
         """Download the order."""
-        checks.order_id(self.order_id)
-        PlanetOrderLink().persist(context, self.order_id)
+        self.check_flags()
+        order_id = checks.order_id(self.order_id)
+        PlanetOrderLink().persist(context, order_id)
         store = store_at(self.destination, "destination")
         with self.transferring(), self.hook.session() as session:
             transfer = download_order(
                 session,
-                self.order_id,
+                order_id,
                 store,
                 checksum=self.checksum,
                 max_concurrency=self.max_concurrency,
                 overwrite=self.overwrite,
-                include=self.include,
-                exclude=self.exclude,
+                include=_globs(self.include, "include"),
+                exclude=_globs(self.exclude, "exclude"),
                 unpack=self.unpack,
                 progress=log_progress(self.log),
             )
@@ -147,3 +151,11 @@ class PlanetDownloadOrderOperator(PlanetTransferOperator):
             directory=self._transfer.directory,
             order_id=self._transfer.order_id,
         )
+
+
+def _globs(given: Any, field: str) -> Any:
+    """Return a list that is given as text; a glob may begin with a bracket too."""
+    try:
+        return checks.from_text(given, field)
+    except InvalidInputError:
+        return given

@@ -29,7 +29,7 @@ class PlanetUpsertSearchOperator(PlanetOperator):
     :param acquired_start: Only items acquired at or after this time; RFC 3339 with an offset, or an aware
         datetime. (templated)
     :param acquired_end: Only items acquired before this time. (templated)
-    :param enable_email: Have Planet mail new results daily.
+    :param enable_email: Have Planet mail new results daily. (templated)
     :param planet_conn_id: Airflow connection of type ``planet``. (templated)
     :return: XCom ``return_value``: the search's id, made for ``PlanetSearchOperator(search_id=...)``. XCom
         ``search``: ``{search_id, name, action, item_types}``, ``action`` being ``created``, ``updated`` or
@@ -43,6 +43,7 @@ class PlanetUpsertSearchOperator(PlanetOperator):
         "geometry",
         "acquired_start",
         "acquired_end",
+        "enable_email",
         "planet_conn_id",
     )
     template_fields_renderers = {"search_filter": "json", "geometry": "json"}  # noqa: RUF012
@@ -71,6 +72,7 @@ class PlanetUpsertSearchOperator(PlanetOperator):
     @task_errors()
     def execute(self, context: Context) -> str:
         """Save the search, unless it is saved as it is."""
+        self.check_flags()
         name = checks.text(self.name, "name")
         item_types = checks.item_types(self.item_types)
         with self.hook.session() as session:

@@ -23,7 +23,7 @@ class PlanetAssetSensor(PlanetSensor):
     :param item_id: Planet item id. (templated)
     :param asset_type: e.g. ``ortho_analytic_4b``. (templated)
     :param planet_conn_id: Airflow connection of type ``planet``. (templated)
-    :param deferrable: Wait in the triggerer, without a worker slot.
+    :param deferrable: Wait in the triggerer, without a worker slot. (templated)
     :param poke_interval: Seconds between two looks. Activation takes minutes.
     :param timeout: Seconds to wait in all; by default Airflow's ``[sensors] default_timeout``, 7 days.
     :return: XCom ``{item_type, item_id, asset_type, status, md5_digest}``, each key also as an XCom of its
@@ -31,7 +31,7 @@ class PlanetAssetSensor(PlanetSensor):
     :raises AssetUnavailableError: The item has no such asset, or the account may not download it.
     """
 
-    template_fields: Sequence[str] = ("item_type", "item_id", "asset_type", "planet_conn_id")
+    template_fields: Sequence[str] = ("item_type", "item_id", "asset_type", "deferrable", "planet_conn_id")
     ui_color: str = "#cfe8e6"
     subject = "asset"
 

@@ -18,6 +18,7 @@ from planet_provider.exceptions import InvalidInputError, RateLimitQueueError
 from planet_provider.hooks.connection import DEFAULT_CONN_ID
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.hooks.task_errors import task_errors
+from planet_provider.hooks.templates import TemplatedTask
 from planet_provider.triggers.base import PlanetTrigger, deferral_timeout, is_deferrable
 from planet_provider.triggers.events import last_seen, read_event
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class PlanetSensor(BaseSensorOperator):
+class PlanetSensor(TemplatedTask, BaseSensorOperator):
     """Wait for something of Planet's; ``subject`` is its key in the trigger's event.
 
     :param planet_conn_id: Airflow connection of type ``planet``.
@@ -89,6 +90,7 @@ class PlanetSensor(BaseSensorOperator):
     @task_errors()
     def execute(self, context: Context) -> dict[str, Any]:
         """Wait. What is over at the first look never defers."""
+        self.check_flags()
         self.check()
         self.begin(context)
         # Deferred or not, so that soft_fail, never_fail and silent_fail hold for the first look too.

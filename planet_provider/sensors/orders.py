@@ -37,9 +37,9 @@ class PlanetOrderSensor(PlanetSensor):
     :param order_id: Planet order UUID. (templated)
     :param state: The state to wait for: ``queued``, ``running``, ``success``, ``partial``, ``failed`` or
         ``cancelled``; by default any final one, of which only ``success`` is good. (templated)
-    :param allow_partial: Whether ``partial`` is as good as ``success``.
+    :param allow_partial: Whether ``partial`` is as good as ``success``. (templated)
     :param planet_conn_id: Airflow connection of type ``planet``. (templated)
-    :param deferrable: Wait in the triggerer, without a worker slot.
+    :param deferrable: Wait in the triggerer, without a worker slot. (templated)
     :param poke_interval: Seconds between two looks. Orders take minutes to hours.
     :param timeout: Seconds to wait in all; by default Airflow's ``[sensors] default_timeout``, 7 days.
     :return: XCom ``{order_id, state, name, created_on, last_modified, last_message, error_hints, items,
@@ -50,7 +50,7 @@ class PlanetOrderSensor(PlanetSensor):
     :raises OrderPartialError: The order is partial, and that is not allowed.
     """
 
-    template_fields: Sequence[str] = ("order_id", "state", "planet_conn_id")
+    template_fields: Sequence[str] = ("order_id", "state", "allow_partial", "deferrable", "planet_conn_id")
     ui_color: str = "#cfe8e6"
     operator_extra_links = (PlanetOrderLink(),)
     subject = "order"
@@ -77,19 +77,19 @@ class PlanetOrderSensor(PlanetSensor):
 
     def begin(self, context: Context) -> None:
         """Show the way to the order from now on."""
-        PlanetOrderLink().persist(context, self.order_id)
+        PlanetOrderLink().persist(context, self._id)
 
     def look(self, session: PlanetSession) -> dict[str, Any] | None:
         """Get the order."""
-        order = summary(session.send(orders.get(self.order_id)))
+        order = summary(session.send(orders.get(self._id)))
         message = order["last_message"].rstrip(".")
-        self.tell(f"Order {self.order_id} is {order['state']}: {message}. {order_page(self.order_id)}")
+        self.tell(f"Order {self._id} is {order['state']}: {message}. {order_page(self._id)}")
         return self._checked(order) if is_reached(order_state(order["state"]), self._awaited) else None
 
     def trigger(self, deadline: float) -> PlanetOrderTrigger:
         """Return the trigger that goes on waiting."""
         return PlanetOrderTrigger(
-            order_id=checks.order_id(self.order_id),
+            order_id=self._id,
             state=self.state,
             planet_conn_id=self.planet_conn_id,
             poke_interval=self.poke_interval,
@@ -98,8 +98,8 @@ class PlanetOrderSensor(PlanetSensor):
 
     def result(self, found: dict[str, Any]) -> dict[str, Any]:
         """Return the order's summary."""
-        if not is_summary(found) or str(found["order_id"]).lower() != self.order_id.lower():
-            raise TriggerEventError(f"The trigger waited for another order than {self.order_id}: {found!r}.")
+        if not is_summary(found) or str(found["order_id"]).lower() != self._id:
+            raise TriggerEventError(f"The trigger waited for another order than {self._id}: {found!r}.")
         if not is_reached(order_state(found.get("state")), self._awaited):
             raise TriggerEventError(f"The trigger ended before {self.wanted()} was reached: {found!r}.")
         order = self._checked(found)
@@ -108,7 +108,11 @@ class PlanetOrderSensor(PlanetSensor):
 
     def wanted(self) -> str:
         """Name the order and the state."""
-        return f"{self.state or 'A final state'} of order {self.order_id}"
+        return f"{self.state or 'A final state'} of order {self._id}"
+
+    @property
+    def _id(self) -> str:
+        return checks.order_id(self.order_id)
 
     @property
     def _awaited(self) -> OrderState | None:

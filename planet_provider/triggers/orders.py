@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from typing import Any
 
+from planet_provider.client import checks
 from planet_provider.client.cancelling import cancel_for_killed_task
 from planet_provider.client.links import order_page
 from planet_provider.client.session import PlanetSession
@@ -52,7 +53,7 @@ class PlanetOrderTrigger(PlanetTrigger):
         note: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(planet_conn_id=planet_conn_id, poke_interval=poke_interval, deadline=deadline)
-        self.order_id = order_id
+        self.order_id = checks.order_id(order_id)
         self.state = state
         self.cancel_on_kill = cancel_on_kill
         self.note = note
@@ -70,7 +71,7 @@ class PlanetOrderTrigger(PlanetTrigger):
     @property
     def key(self) -> str:
         """The order's id, as Planet writes it."""
-        return self.order_id.lower()
+        return self.order_id
 
     def seen(self, found: Summary) -> dict[str, Any] | None:
         """Compare the order's state with the one waited for."""

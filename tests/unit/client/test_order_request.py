@@ -78,7 +78,7 @@ def test_items_of_a_search() -> None:
         ({"products": ["a"]}, "products[0]", "dict"),
         ({"products": [PRODUCT], "order_type": ""}, "order_type", "one of full, partial"),
         ({"products": [PRODUCT], "hosting": "aws"}, "hosting", "one of sentinel_hub"),
-        ({"products": [PRODUCT], "stac": {"stac": True}}, "metadata.stac", "dict"),
+        ({"products": [PRODUCT], "stac": {"stac": True}}, "stac.stac", "dict"),
         ({"products": [PRODUCT], "source_type": "video"}, "source_type", "one of scenes, basemaps"),
         ({"products": [PRODUCT], "tools": {"toar": {}}}, "tools", "must be a list"),
         ({"products": [PRODUCT], "max_items": 1}, "products", "2 items"),

@@ -8,6 +8,7 @@ Planet adds item types, bundles and assets, and a list of them here would refuse
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import math
 import re
@@ -81,28 +82,34 @@ def flag_or_text(value: object, field: str) -> bool:
     return flag(known.get(value.strip().lower(), value) if isinstance(value, str) else value, field)
 
 
-def from_text(value: object, field: str) -> object:
-    """Return the list or object that text holds, as JSON or as Python prints it.
+def read_text(value: object) -> Any:
+    """Return the list or object that text holds, as JSON or as Python prints it; all else as it is.
 
-    A template that puts a value into other text prints it in Python's way. All else is returned as it is.
-
-    :raises InvalidInputError: It begins like a list or an object, and is none. The text isn't shown, for it may
-        hold credentials.
+    A template that puts a value into other text prints it in Python's way.
     """
     if not isinstance(value, str):
         return value
     content = value.removeprefix("\ufeff").strip()
     if not content.startswith(("[", "{")):
         return value
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        problem = error
-    try:
-        return ast.literal_eval(content)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        remedy = f"is text that holds no JSON: {problem}."
-        raise InvalidInputError(field, NOT_SHOWN, remedy) from None
+    for read in (json.loads, ast.literal_eval):
+        with contextlib.suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return read(content)
+    return value
+
+
+def from_text(value: object, field: str) -> Any:
+    """Return what :func:`read_text` does, and refuse text that begins like a list or an object and is none.
+
+    The text isn't shown, for it may hold credentials.
+    """
+    read = read_text(value)
+    if isinstance(read, str) and read.removeprefix("\ufeff").strip().startswith(("[", "{")):
+        try:
+            json.loads(read)
+        except (ValueError, RecursionError) as error:
+            raise InvalidInputError(field, NOT_SHOWN, f"is text that holds no JSON: {error}.") from None
+    return read
 
 
 def number(value: object, field: str, *, above: float | None = None) -> int | float:

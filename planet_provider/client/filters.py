@@ -191,6 +191,7 @@ def criteria(
         :func:`planet_provider.client.data.quick_search`.
     :raises InvalidInputError: One of them is malformed, or a window is empty.
     """
+    search_filter, geometry = checks.read_text(search_filter), checks.read_text(geometry)
     area = None if geometry is None else geometries.geometry(geometry, "geometry", max_vertices=None)
     reference = area if area is not None and geometries.is_reference(area) else None
     combined = combine(

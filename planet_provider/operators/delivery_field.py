@@ -9,7 +9,6 @@ from typing import Any
 from airflow.sdk.log import mask_secret
 
 from planet_provider.client import checks, order_delivery
-from planet_provider.exceptions import InvalidInputError
 
 _PLACEHOLDER = re.compile(r"(?<!\{% raw %\})\{\{\s*(?:name|order_id)\s*\}\}")
 
@@ -46,10 +45,7 @@ def keep_placeholders(delivery: Any) -> Any:
 
 
 def _read(field: Any) -> Mapping[str, Any]:
-    try:
-        read = checks.from_text(field, "")
-    except InvalidInputError:  # a template, or what is refused when the task runs
-        return {}
+    read = checks.read_text(field)
     return read if isinstance(read, Mapping) else {}
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from planet_provider.client import checks
-from planet_provider.exceptions import InvalidInputError
 from planet_provider.hooks.order_link import PlanetOrderLink
 from planet_provider.hooks.storage import store_at
 from planet_provider.hooks.task_errors import task_errors
@@ -102,8 +101,8 @@ class PlanetDownloadOrderOperator(PlanetTransferOperator):
                 checksum=self.checksum,
                 max_concurrency=self.max_concurrency,
                 overwrite=self.overwrite,
-                include=_globs(self.include, "include"),
-                exclude=_globs(self.exclude, "exclude"),
+                include=checks.read_text(self.include),
+                exclude=checks.read_text(self.exclude),
                 unpack=self.unpack,
                 progress=log_progress(self.log),
             )
@@ -151,11 +150,3 @@ class PlanetDownloadOrderOperator(PlanetTransferOperator):
             directory=self._transfer.directory,
             order_id=self._transfer.order_id,
         )
-
-
-def _globs(given: Any, field: str) -> Any:
-    """Return a list that is given as text; a glob may begin with a bracket too."""
-    try:
-        return checks.from_text(given, field)
-    except InvalidInputError:
-        return given

@@ -89,6 +89,11 @@ class InvalidInputError(PlanetError, ValueError):
     retryable = False
 
     def __init__(self, field: str, value: object, remedy: str) -> None:
+        if hasattr(type(value), "iter_references"):  # Airflow's mapped arguments and tasks' outputs
+            remedy = (
+                "is known only when the task runs, and this is built before. Pass it to a parameter of the "
+                "operator, inside a dict too, such as tools=[{'clip': {'aoi': area}}]; or build this in a task."
+            )
         try:
             shown = repr(value)
         except RecursionError:

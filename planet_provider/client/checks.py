@@ -152,7 +152,8 @@ def choice(value: object, known: Collection[str], field: str, *, fold_case: bool
 def mapping(value: object, field: str) -> Mapping[str, Any]:
     """Check a JSON object. The error shows its type alone, for an object may hold credentials."""
     if not isinstance(value, Mapping):
-        raise InvalidInputError(field, type(value).__name__, "must be an object (a dict).")
+        shown = value if _is_reference(value) else type(value).__name__
+        raise InvalidInputError(field, shown, "must be an object (a dict).")
     return value
 
 
@@ -243,6 +244,11 @@ def plain(value: object) -> Any:
     return value
 
 
+def _is_reference(value: object) -> bool:
+    """Tell whether it is a task's output or a mapped argument, which Airflow fills in when the task runs."""
+    return hasattr(type(value), "iter_references")
+
+
 def _shaped(value: object, field: str, shape: re.Pattern[str], remedy: str) -> str:
     if not isinstance(value, str) or not shape.fullmatch(value):
         raise InvalidInputError(field, value, remedy)
@@ -255,7 +261,7 @@ def _uuid(value: object, field: str, what: str) -> uuid.UUID:
     # Python's parser takes signs and underscores among the digits, too.
     if not isinstance(value, str) or not _UUID.fullmatch(value):
         raise InvalidInputError(field, value, f"must be {what}: a UUID.")
-    return uuid.UUID(value)
+    return uuid.UUID(value.lower())
 
 
 def item_type(value: object, field: str = "item_type") -> str:
@@ -271,7 +277,8 @@ def item_types(value: object, field: str = "item_types") -> list[str]:
     value = from_text(value, field)
     if isinstance(value, str):
         return [item_type(value, field)]
-    several = list(value) if isinstance(value, Iterable) and not isinstance(value, Mapping) else value
+    iterable = isinstance(value, Iterable) and not isinstance(value, Mapping) and not _is_reference(value)
+    several = list(value) if iterable else value
     return list(dict.fromkeys(sequence(several, field, item_type)))
 
 
@@ -331,7 +338,7 @@ def order_id(value: object, field: str = "order_id") -> str:
 
 def order_ids(value: object, field: str = "order_ids") -> list[str]:
     """Check ids of orders, in any iterable but a string or a mapping; there may be none."""
-    if not isinstance(value, Iterable) or isinstance(value, (str, bytes, Mapping)):
+    if not isinstance(value, Iterable) or isinstance(value, (str, bytes, Mapping)) or _is_reference(value):
         raise InvalidInputError(field, value, "must be a list; a single order's id goes into one too.")
     return [order_id(one, f"{field}[{index}]") for index, one in enumerate(value)]
 

@@ -7,7 +7,7 @@ value, whatever the DAG's mode, and text stays text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -132,18 +132,31 @@ class TemplatedTask(_Task):
                 raise InvalidInputError(field, shown, _undefined(error)) from None
             value = getattr(parent, field)
             if value is None and (given is not None or field in mapped):
-                raise InvalidInputError(
-                    field,
-                    shown,
-                    "is None now that the task runs: its template, or the task that it comes from, gave nothing. "
-                    "Give it a value or a default, or leave the parameter out.",
-                )
+                raise InvalidInputError(field, shown, _is_none(given))
             if field in TEXT_FIELDS and isinstance(given, str):
                 setattr(parent, field, str(value))
         if parent is self:
             self.check_flags()
             if context.get("map_index_template") is None and self.map_name:
                 context["map_index_template"] = "{{ task.shown_map_name }}"
+
+
+def text_name(*parts: object) -> str | None:
+    """Return a mapped task's name of what there is, joined; None if there is nothing."""
+    return " ".join(str(part) for part in parts if part) or None
+
+
+def area_name(geometry: object) -> str | None:
+    """Return the id or the name of an area that is a GeoJSON Feature."""
+    area = checks.read_text(geometry)
+    if not isinstance(area, Mapping):
+        return None
+    properties = area.get("properties")
+    named = properties if isinstance(properties, Mapping) else {}
+    found = next(
+        (one for one in (area.get("id"), named.get("id"), named.get("name")) if one is not None), None
+    )
+    return None if found is None else str(found)
 
 
 def _rendered(source: str, context: Context, env: jinja2.Environment) -> Any:
@@ -178,14 +191,22 @@ def _value_generator() -> type[CodeGenerator]:
 
 
 def _undefined(error: Exception) -> str:
-    said = str(error)
-    if any(name in said for name in _OF_LOGICAL_DATE):
-        return (
-            f"{said}: this run has no logical date. Start it with one, or write a default, such as "
-            "{{ data_interval_start | default(params.start) }}."
-        )
+    remedy = "nothing of this name is known when the template is rendered; correct it, or add a default."
+    return f"{error}: {_no_logical_date(str(error)) or remedy}"
+
+
+def _is_none(template: object) -> str:
+    return "is None now that the task runs: its template, or the task that it comes from, gave nothing. " + (
+        _no_logical_date(str(template)) or "Give it a value or a default, or leave the parameter out."
+    )
+
+
+def _no_logical_date(said: str) -> str | None:
+    if not any(name in said for name in _OF_LOGICAL_DATE):
+        return None
     return (
-        f"{said}: nothing of this name is known when the template is rendered. Correct it, or add a default."
+        "A run without a logical date has no such time. Start it with one, or write a default, such as "
+        "{{ data_interval_start | default(params.start) }}."
     )
 
 

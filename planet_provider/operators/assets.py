@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from planet_provider.client import checks
 from planet_provider.hooks.storage import store_at
 from planet_provider.hooks.task_errors import task_errors
+from planet_provider.hooks.templates import text_name
 from planet_provider.operators import lineage
 from planet_provider.operators.asset_events import tell_outlets
 from planet_provider.operators.base import PlanetOperator, PlanetTransferOperator
@@ -28,6 +29,11 @@ class _AssetOperator(PlanetOperator):
         self.item_type = item_type
         self.item_id = item_id
         self.asset_type = asset_type
+
+    @property
+    def map_name(self) -> str | None:
+        """The item and its asset."""
+        return text_name(self.item_id, self.asset_type)
 
     def _check(self) -> None:
         checks.item_type(self.item_type)

@@ -9,6 +9,7 @@ from planet_provider.client import checks
 from planet_provider.exceptions import InvalidInputError, TransferError
 from planet_provider.hooks.storage import location, store_and_name, store_at
 from planet_provider.hooks.task_errors import task_errors
+from planet_provider.hooks.templates import text_name
 from planet_provider.operators.base import PlanetTransferOperator
 from planet_provider.transfer.digests import check_checksum
 from planet_provider.transfer.manifest import MANIFEST
@@ -70,6 +71,11 @@ class PlanetValidateChecksumOperator(PlanetTransferOperator):
         self.max_concurrency = max_concurrency
         self.on_mismatch = on_mismatch
         self.on_unexpected = on_unexpected
+
+    @property
+    def map_name(self) -> str | None:
+        """What is verified."""
+        return text_name(self.path)
 
     @task_errors()
     def execute(self, context: Context) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from planet_provider.hooks.delivery import with_credentials
 from planet_provider.hooks.order_link import PlanetOrderLink
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.task_state import has_ended
+from planet_provider.hooks.templates import text_name
 from planet_provider.operators import lineage
 from planet_provider.operators.asset_events import area_km2, tell_outlets
 from planet_provider.operators.base import PlanetOperator
@@ -202,6 +203,16 @@ class PlanetCreateOrderOperator(PlanetOperator):
         self._waiting: tuple[Any, str] | None = None
         self._products: list[dict[str, Any]] | None = None
         self._order_id: str | None = None
+
+    @property
+    def map_name(self) -> str | None:
+        """The order's name, and which batch it orders."""
+        items = checks.read_text(self.items)
+        ids = checks.read_text(items.get("item_ids")) if isinstance(items, Mapping) else None
+        if not isinstance(ids, list) or not ids:
+            return text_name(self.name)
+        more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
+        return f"{self.name}: {ids[0]}{more}"
 
     @task_errors()
     def execute(self, context: Context) -> str:

@@ -9,6 +9,7 @@ from planet_provider.client import checks
 from planet_provider.hooks.order_link import PlanetOrderLink
 from planet_provider.hooks.storage import store_at
 from planet_provider.hooks.task_errors import task_errors
+from planet_provider.hooks.templates import text_name
 from planet_provider.operators import lineage
 from planet_provider.operators.asset_events import area_km2, tell_outlets
 from planet_provider.operators.base import PlanetTransferOperator
@@ -85,6 +86,11 @@ class PlanetDownloadOrderOperator(PlanetTransferOperator):
         self.exclude = exclude
         self.unpack = unpack
         self._transfer: OrderTransfer | None = None
+
+    @property
+    def map_name(self) -> str | None:
+        """The order's id."""
+        return text_name(self.order_id)
 
     @task_errors()
     def execute(self, context: Context) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from planet_provider.client import checks, filters
 from planet_provider.client.saved_searches import save_search
 from planet_provider.hooks.task_errors import task_errors
+from planet_provider.hooks.templates import text_name
 from planet_provider.operators.base import PlanetOperator
 
 if TYPE_CHECKING:
@@ -68,6 +69,11 @@ class PlanetUpsertSearchOperator(PlanetOperator):
         self.acquired_start = acquired_start
         self.acquired_end = acquired_end
         self.enable_email = enable_email
+
+    @property
+    def map_name(self) -> str | None:
+        """The search's name."""
+        return text_name(self.name)
 
     @task_errors()
     def execute(self, context: Context) -> str:

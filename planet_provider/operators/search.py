@@ -12,6 +12,7 @@ from planet_provider.client.call import Call
 from planet_provider.exceptions import InvalidInputError
 from planet_provider.hooks.storage import store_and_name
 from planet_provider.hooks.task_errors import task_errors
+from planet_provider.hooks.templates import area_name, text_name
 from planet_provider.operators.base import PlanetOperator
 from planet_provider.operators.batches import batches, write_batches
 from planet_provider.operators.empty_search import log_why_empty
@@ -95,6 +96,11 @@ class PlanetSearchOperator(PlanetOperator):
         self.batch_size = batch_size
         self.output_path = output_path
         self.xcom_max_items = xcom_max_items
+
+    @property
+    def map_name(self) -> str | None:
+        """The area's id, or the first day searched."""
+        return area_name(self.geometry) or text_name(self.acquired_start)
 
     @task_errors()
     def execute(self, context: Context) -> list[dict[str, Any]]:

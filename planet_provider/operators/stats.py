@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from planet_provider.client import checks, data, filters
 from planet_provider.exceptions import InvalidInputError
 from planet_provider.hooks.task_errors import task_errors
+from planet_provider.hooks.templates import area_name, text_name
 from planet_provider.operators.base import PlanetOperator
 from planet_provider.operators.empty_search import log_why_empty
 
@@ -66,6 +67,11 @@ class PlanetSearchStatsOperator(PlanetOperator):
         self.geometry = geometry
         self.acquired_start = acquired_start
         self.acquired_end = acquired_end
+
+    @property
+    def map_name(self) -> str | None:
+        """The area's id, or the first day counted."""
+        return area_name(self.geometry) or text_name(self.acquired_start)
 
     @task_errors()
     def execute(self, context: Context) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from planet_provider.client import checks, data
 from planet_provider.client.assets import asset_reference, is_active
 from planet_provider.client.session import PlanetSession
 from planet_provider.exceptions import TriggerEventError
+from planet_provider.hooks.templates import text_name
 from planet_provider.sensors.base import PlanetSensor
 from planet_provider.triggers.assets import PlanetAssetTrigger
 
@@ -48,6 +49,11 @@ class PlanetAssetSensor(PlanetSensor):
         self.item_type = item_type
         self.item_id = item_id
         self.asset_type = asset_type
+
+    @property
+    def map_name(self) -> str | None:
+        """The item and its asset."""
+        return text_name(self.item_id, self.asset_type)
 
     def check(self) -> None:
         """Refuse malformed ids."""

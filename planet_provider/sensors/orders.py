@@ -14,6 +14,7 @@ from planet_provider.exceptions import TriggerEventError
 from planet_provider.hooks.order_link import PlanetOrderLink
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.hooks.task_errors import task_errors
+from planet_provider.hooks.templates import text_name
 from planet_provider.ordering.outcome import (
     check_outcome,
     is_reached,
@@ -55,6 +56,8 @@ class PlanetOrderSensor(PlanetSensor):
     operator_extra_links = (PlanetOrderLink(),)
     subject = "order"
 
+    _seen_name: str | None = None
+
     def __init__(
         self,
         *,
@@ -69,6 +72,11 @@ class PlanetOrderSensor(PlanetSensor):
         self.state = state
         self.allow_partial = allow_partial
 
+    @property
+    def map_name(self) -> str | None:
+        """The order's name once it was seen, and its id."""
+        return text_name(self._seen_name, self.order_id)
+
     def check(self) -> None:
         """Refuse a malformed order id, and a state that doesn't exist."""
         checks.order_id(self.order_id)
@@ -82,6 +90,7 @@ class PlanetOrderSensor(PlanetSensor):
     def look(self, session: PlanetSession) -> dict[str, Any] | None:
         """Get the order."""
         order = summary(session.send(orders.get(self._id)))
+        self._seen_name = order["name"]
         message = order["last_message"].rstrip(".")
         self.tell(f"Order {self._id} is {order['state']}: {message}. {order_page(self._id)}")
         return self._checked(order) if is_reached(order_state(order["state"]), self._awaited) else None
@@ -102,6 +111,7 @@ class PlanetOrderSensor(PlanetSensor):
             raise TriggerEventError(f"The trigger waited for another order than {self._id}: {found!r}.")
         if not is_reached(order_state(found.get("state")), self._awaited):
             raise TriggerEventError(f"The trigger ended before {self.wanted()} was reached: {found!r}.")
+        self._seen_name = found.get("name")
         order = self._checked(found)
         with PlanetHook(self.planet_conn_id).session() as session:
             return with_missing_items(session, order)

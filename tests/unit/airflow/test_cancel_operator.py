@@ -109,3 +109,17 @@ def test_nothing_is_never_all(planet: Sandbox, runner: Runner, placed: list[str]
     assert isinstance(caught.value, AirflowFailException)
     assert len(planet.requests) == before
     assert states(planet, placed) == ["queued"] * 3
+
+
+def test_orders_that_were_never_placed_are_left_out(
+    planet: Sandbox, runner: Runner, placed: list[str]
+) -> None:
+    result = runner.run(PlanetCancelOrderOperator(task_id="cancel", order_ids=[None, placed[0], None]))
+    assert states(planet, placed) == ["cancelled", "queued", "queued"]
+    assert (result["requested"], result["left_out"]) == ([placed[0]], [0, 2])
+
+
+def test_no_order_at_all_is_refused(planet: Sandbox, runner: Runner) -> None:
+    with pytest.raises(InvalidInputError, match=r"order_ids=\[None, None\].*no task placed an order"):
+        runner.run(PlanetCancelOrderOperator(task_id="cancel", order_ids=[None, None]))
+    assert planet.requests == []

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime, timezone
 from typing import Any
 
 import lazy_object_proxy
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
-from airflow.sdk import DAG
+from airflow.sdk import DAG, task_group
 from airflow_support import AOI, FakeTaskInstance
 
-from planet_provider.exceptions import InvalidInputError, PlanetError
+from planet_provider.client import checks, filters, order_delivery, order_options, order_request, order_tools
+from planet_provider.exceptions import InvalidInputError, PlanetError, TriggerEventError
 from planet_provider.hooks.templates import FLAG_FIELDS, TEXT_FIELDS, TemplatedTask
 from planet_provider.operators.assets import PlanetActivateAssetOperator, PlanetDownloadAssetOperator
 from planet_provider.operators.checksum import PlanetValidateChecksumOperator
@@ -26,6 +28,7 @@ from planet_provider.operators.stats import PlanetSearchStatsOperator
 from planet_provider.sandbox import Sandbox
 from planet_provider.sensors.assets import PlanetAssetSensor
 from planet_provider.sensors.orders import PlanetOrderSensor
+from planet_provider.triggers.orders import PlanetOrderTrigger
 
 #: To Python this is the number 20261130180142512430.
 ITEM_ID = "20261130_180142_51_2430"
@@ -172,3 +175,155 @@ def test_a_value_is_the_same_in_each_form_and_mode(
     for native, form in enumerate(FORMS[: None if isinstance(value, (list, dict)) else 1]):
         parameters = {**KINDS[kind], field: form}
         assert outcome(planet, kind, parameters, native=bool(native % 2), value=value) == direct, form
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ data_interval_start }}",
+        "{{ data_interval_start.subtract(days=3) | ts }}",
+        "day {{ data_interval_start | ds }}",
+        "{{ dag_run.data_interval_start }}",
+    ],
+)
+def test_a_run_without_a_logical_date_fails_once_and_says_so(template: str, native: bool) -> None:
+    class DagRun:
+        data_interval_start = None
+
+    with pytest.raises(InvalidInputError, match="A run without a logical date has no such time") as caught:
+        rendered(
+            PlanetSearchOperator, {**SEARCH, "acquired_start": template}, native=native, dag_run=DagRun()
+        )
+    assert caught.value.field == "acquired_start"
+    assert isinstance(caught.value, AirflowFailException), "retries would meet the same run"
+
+
+FLAGS = [(kind, field) for kind in KINDS for field in FLAG_FIELDS.intersection(kind.template_fields)]
+
+
+@pytest.mark.parametrize("flag", FLAGS, ids=[f"{kind.__name__}-{field}" for kind, field in FLAGS])
+def test_flags_are_read_from_text_or_refused(flag: tuple[Any, str]) -> None:
+    kind, field = flag
+    for native in (False, True):
+        for value, expected in ((False, False), ("False", False), ("true", True), (" TRUE\n", True)):
+            for given in (value, "{{ params.x }}"):
+                task = rendered(kind, {**KINDS[kind], field: given}, native=native, params={"x": value})
+                assert getattr(task, field) is expected
+        for value in ("no", "", 0, 1, "1", [], {"a": 1}):
+            with pytest.raises(InvalidInputError, match="must be true or false") as caught:
+                rendered(kind, {**KINDS[kind], field: "{{ params.x }}"}, native=native, params={"x": value})
+            assert caught.value.field == field
+
+
+def test_flags_that_were_not_rendered_are_checked_too(planet: Sandbox) -> None:
+    for kind, field in FLAGS:
+        task = kind(task_id="x", **{**KINDS[kind], field: "no"})
+        with pytest.raises(InvalidInputError, match=f"{field}='no'"):
+            task.execute({"ti": FakeTaskInstance()})
+    assert planet.requests == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "name"),
+    [
+        (
+            PlanetSearchOperator,
+            {"geometry": {"type": "Feature", "id": "field-7", "geometry": AOI}},
+            "field-7",
+        ),
+        (PlanetSearchOperator, {"acquired_start": "2024-05-01T00:00:00Z"}, "2024-05-01T00:00:00Z"),
+        (PlanetCreateOrderOperator, {"items": {**BATCH, "item_ids": ["a", "b", "c"]}}, "x: a and 2 more"),
+        (PlanetCreateOrderOperator, {"items": {**BATCH, "item_ids": ["a" * 300]}}, f"x: {'a' * 247}"),
+        (PlanetDownloadOrderOperator, {}, ORDER_ID),
+        (PlanetOrderSensor, {}, ORDER_ID),
+        (PlanetAssetSensor, {}, f"{ITEM_ID} ortho_visual"),
+        (PlanetSearchOperator, {}, None),
+    ],
+)
+def test_mapped_tasks_are_named(kind: Any, parameters: dict[str, Any], name: str | None) -> None:
+    context: dict[str, Any] = {"map_index_template": None}
+    dag = DAG("dag", schedule=None, start_date=START)
+    task = kind(task_id="x", dag=dag, **{**KINDS[kind], **parameters})
+    task.render_template_fields(context)
+    template = context["map_index_template"]
+    assert (
+        None if template is None else dag.get_template_env().from_string(template).render(task=task)
+    ) == name
+    own = {"map_index_template": "{{ my_own }}"}
+    task.render_template_fields(own)
+    assert own["map_index_template"] == "{{ my_own }}"
+
+
+def test_what_is_mapped_over_and_none_is_refused() -> None:
+    with DAG("dag", schedule=None, start_date=START) as dag:
+        mapped = PlanetSearchOperator.partial(task_id="x", item_types=["PSScene"], sort=None).expand(
+            geometry=[AOI, None]
+        )
+    context: dict[str, Any] = {"dag": dag, "ti": FakeTaskInstance()}
+    mapped.unmap({"geometry": AOI}).render_template_fields(context)
+    with pytest.raises(InvalidInputError, match="geometry=None: is None now that the task runs"):
+        mapped.unmap({"geometry": None}).render_template_fields(context)
+
+
+SPELLINGS = (
+    ORDER_ID.upper(),
+    ORDER_ID.replace("-", ""),
+    f"{{{ORDER_ID}}}",
+    f"urn:uuid:{ORDER_ID}",
+    uuid.UUID(ORDER_ID),
+)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS, ids=str)
+def test_an_order_s_id_is_the_same_in_each_spelling(planet: Sandbox, spelling: Any) -> None:
+    for kind in (PlanetOrderSensor, PlanetDownloadOrderOperator):
+        usual = outcome(planet, kind, KINDS[kind], native=False, value=None)
+        assert usual[0][1].endswith(ORDER_ID)
+        for given in (spelling, "{{ params.x }}"):
+            parameters = {**KINDS[kind], "order_id": given}
+            assert outcome(planet, kind, parameters, native=True, value=spelling) == usual
+    trigger = PlanetOrderTrigger(order_id=spelling, planet_conn_id="planet_default", poke_interval=1.0)
+    assert (trigger.key, trigger.facts()["order_id"]) == (ORDER_ID, ORDER_ID)
+    sensor = PlanetOrderSensor(task_id="x", order_id=spelling)
+    assert sensor.trigger(0.0).facts()["order_id"] == ORDER_ID
+    with pytest.raises(TriggerEventError, match=f"another order than {ORDER_ID}"):
+        sensor.result({"order_id": str(uuid.UUID(int=1)), "state": "success"})
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        order_tools.clip,
+        order_tools.coregister,
+        order_tools.reproject,
+        lambda area: order_request.product(area, "PSScene", "visual"),
+        lambda area: order_request.build("x", items=area, product_bundle="visual"),
+        filters.geometry_filter,
+        filters.and_filter,
+        filters.asset_filter,
+        lambda area: filters.range_filter("cloud_cover", lte=area),
+        lambda area: filters.date_range_filter("acquired", gte=area),
+        lambda area: filters.criteria(None, area),
+        order_delivery.destination,
+        lambda area: order_options.notifications(email=area),
+        checks.item_types,
+        checks.order_id,
+        checks.order_ids,
+    ],
+)
+def test_what_is_known_only_at_run_time_is_named_so_by_builders(build: Any) -> None:
+    with DAG("dag", schedule=None, start_date=START):
+        output = PlanetSearchOperator(task_id="search", item_types=["PSScene"]).output
+
+        @task_group
+        def fields(area: Any) -> None:
+            with pytest.raises(
+                InvalidInputError, match=r"known only when the task runs.*build this in a task"
+            ):
+                build(area)
+            PlanetCreateOrderOperator(task_id="x", tools=[{"clip": {"aoi": area}}], **ORDER)
+
+        fields.expand(area=[AOI])
+        with pytest.raises(InvalidInputError, match="known only when the task runs"):
+            build(output)

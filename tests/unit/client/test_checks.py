@@ -99,6 +99,25 @@ def test_asset_type_and_bundle() -> None:
 def test_ids_that_are_uuids() -> None:
     assert checks.order_id(UUID.upper()) == UUID
     assert checks.order_id(uuid.UUID(UUID)) == UUID
+    bare = UUID.replace("-", "")
+    for spelling in (
+        bare,
+        bare.upper(),
+        f"{{{UUID}}}",
+        f"{{{bare}}}",
+        f"urn:uuid:{UUID}",
+        f"URN:UUID:{bare}",
+    ):
+        assert checks.order_id(spelling) == UUID
+    for wrong in (
+        f"{UUID}\n",
+        f"{{{UUID}",
+        f"{bare[:-1]}_",
+        f"+{bare[1:]}",
+        f"{bare[:4]}-{bare[4:]}",
+        int(bare, 16),
+    ):
+        refused(lambda wrong=wrong: checks.order_id(wrong), "order_id", "a UUID")
     assert checks.collection_id(UUID) == UUID
     planets_form = "9a898d5bfef74c0e93906ab99c19e2a5"
     assert checks.search_id(planets_form) == planets_form

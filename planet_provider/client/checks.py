@@ -277,9 +277,9 @@ def item_types(value: object, field: str = "item_types") -> list[str]:
     value = from_text(value, field)
     if isinstance(value, str):
         return [item_type(value, field)]
-    iterable = isinstance(value, Iterable) and not isinstance(value, Mapping) and not _is_reference(value)
-    several = list(value) if iterable else value
-    return list(dict.fromkeys(sequence(several, field, item_type)))
+    if isinstance(value, Iterable) and not isinstance(value, Mapping) and not _is_reference(value):
+        value = list(value)
+    return list(dict.fromkeys(sequence(value, field, item_type)))
 
 
 def item_id(value: object, field: str = "item_id") -> str:

@@ -275,8 +275,10 @@ def test_a_deferred_sensor_that_may_not_fail_is_skipped(
     assert len(runner.deferrals) == (seen_by == "trigger")
 
 
-#: What a trigger tells of the order ``x``.
-SUMMARY = {"order_id": "x", "state": "success", "last_message": "", "error_hints": []}
+AWAITED = "00000000-0000-4000-8000-000000000001"
+
+#: What a trigger tells of that order.
+SUMMARY = {"order_id": AWAITED, "state": "success", "last_message": "", "error_hints": []}
 
 
 @pytest.mark.parametrize(
@@ -290,7 +292,7 @@ SUMMARY = {"order_id": "x", "state": "success", "last_message": "", "error_hints
         {"status": "done"},
         {"status": "done", "order": "x"},
         {"status": "done", "order": {"state": "success"}},
-        {"status": "done", "order": {"order_id": "x", "state": "success"}},
+        {"status": "done", "order": {"order_id": AWAITED, "state": "success"}},
         {"status": "done", "order": SUMMARY | {"state": "queued"}},
         {"status": "done", "order": SUMMARY | {"order_id": "another"}},
         {"status": "error", "error": "Exception", "message": "x", "facts": [1]},
@@ -299,13 +301,13 @@ SUMMARY = {"order_id": "x", "state": "success", "last_message": "", "error_hints
 )
 def test_an_event_that_is_not_understood_is_no_success(runner: Runner, event: Any) -> None:
     with pytest.raises(TriggerEventError) as caught:
-        runner.resume(sensor("x", deferrable=True), event)
+        runner.resume(sensor(AWAITED, deferrable=True), event)
     assert isinstance(caught.value, AirflowException)
 
 
 def test_an_event_of_an_unknown_state_is_no_success(runner: Runner) -> None:
     with pytest.raises(UnknownStateError):
-        runner.resume(sensor("x"), {"status": "done", "order": SUMMARY | {"state": "on-strike"}})
+        runner.resume(sensor(AWAITED), {"status": "done", "order": SUMMARY | {"state": "on-strike"}})
 
 
 def test_a_key_that_is_revoked_while_deferred(planet: Sandbox, runner: Runner, place: Any) -> None:

@@ -166,7 +166,7 @@ def _rendered(source: str, context: Context, env: jinja2.Environment) -> Any:
     values_env.code_generator_class = _value_generator()
     parts = list(values_env.from_string(source).generate(context))
     values = [part for part in parts if not isinstance(part, str) or part.strip()]
-    value = values[0] if len(values) == 1 else ""
+    value: Any = values[0] if len(values) == 1 else ""
     if value.__class__ is not type(value):  # a lazy proxy, such as Airflow's prev_data_interval_end_success
         value = getattr(value, "__wrapped__", value)
     if not isinstance(value, (str, Undefined)):

@@ -6,7 +6,6 @@ import asyncio
 from functools import partial
 from typing import Any
 
-from planet_provider.client import checks
 from planet_provider.client.cancelling import cancel_for_killed_task
 from planet_provider.client.links import order_page
 from planet_provider.client.session import PlanetSession
@@ -53,7 +52,7 @@ class PlanetOrderTrigger(PlanetTrigger):
         note: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(planet_conn_id=planet_conn_id, poke_interval=poke_interval, deadline=deadline)
-        self.order_id = checks.order_id(order_id)
+        self.order_id = order_id
         self.state = state
         self.cancel_on_kill = cancel_on_kill
         self.note = note

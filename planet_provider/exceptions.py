@@ -351,7 +351,7 @@ class UnsafePathError(TransferError):
 
 
 class LinkExpiredError(TransferError):
-    """A download link is not valid any more (401, 403, 404 or 410 from where it leads)."""
+    """A download link is not valid any more (Planet refuses it, or the storage it leads to)."""
 
 
 class IncompleteTransferError(TransferError):

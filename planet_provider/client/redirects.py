@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urljoin
 
 import httpx
 
 from planet_provider.client.redact import origin, redact_url
 from planet_provider.client.responses import api_error, transport_error
-from planet_provider.exceptions import LinkExpiredError, OverQuotaError, TransferError
+from planet_provider.exceptions import APIError, LinkExpiredError, OverQuotaError, TransferError
 
 #: Redirects that a download follows. Planet's links take one hop to storage.
 MAX_REDIRECTS = 5
@@ -19,8 +20,14 @@ NEW_LINK = "Get the order or the asset again for a new link; if it stays so, rep
 #: Bytes of a redirect's body that are rather read than paid for with a new connection.
 _SHORT_BODY = 64 << 10
 
-#: What storage and Planet answer to a link that is not valid any more.
+#: What Planet answers to a link that is not valid any more.
 _EXPIRED = frozenset({401, 403, 404, 410})
+
+#: Client errors of a storage that are no fault of the link.
+_NOT_THE_LINK = frozenset({416, 429})
+
+#: The name of a storage's error, in its XML.
+_STORAGE_CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 
 
 def followed(url: str, link: str) -> str:
@@ -66,10 +73,19 @@ def checked(response: httpx.Response, label: str, *, at_home: bool) -> httpx.Res
     finally:
         response.close()
     error = api_error(response, label)
-    if response.status_code in _EXPIRED and not isinstance(error, OverQuotaError):
-        where = "Planet" if at_home else "storage"
+    if _is_expired(response.status_code, error, at_home=at_home):
+        code = None if at_home else _STORAGE_CODE.search(response.text[:_SHORT_BODY])
         raise LinkExpiredError(
-            f"{label}: {where} answered {response.status_code}: the download link is not valid any more. "
+            f"{label}: {'Planet' if at_home else 'storage'} answered {response.status_code}"
+            f"{f' ({code[1]})' if code else ''}: the download link is not valid any more. "
             "Get the order or the asset again for a new one."
         ) from error
     raise error
+
+
+def _is_expired(status: int, error: APIError, *, at_home: bool) -> bool:
+    if at_home:
+        return status in _EXPIRED and not isinstance(error, OverQuotaError)
+    # Each store has its own status for an expired signature: 400 at Google, 403 at S3 and Azure. The request
+    # is the link and nothing else, so whatever a store has against it, a new link is the remedy.
+    return 400 <= status < 500 and status not in _NOT_THE_LINK

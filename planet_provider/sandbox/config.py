@@ -8,6 +8,9 @@ from typing import Literal, get_args
 
 RetryAfter = Literal["seconds", "date", "none"]
 
+#: Stores, by what they answer to an expired link; ``s3_temporary``: one signed by temporary credentials.
+ExpiredStorageLink = Literal["google", "s3", "s3_temporary", "azure"]
+
 # Planet's API documentation, "Rate limiting": requests/s per API key and class.
 DOCUMENTED_RATES: Mapping[str, float] = {
     "orders.create": 3.0,
@@ -51,6 +54,8 @@ class SandboxConfig:
     :param link_seconds: Sandbox seconds a download link lives: about 24 h at Planet.
     :param expired_link_status: Status of an expired download link at the API origin (not
         documented; inferred).
+    :param expired_storage_link: Whose answer an expired link at the storage origin gets: 400 ``ExpiredToken``
+        of ``google`` (Planet delivers by Google Cloud Storage) or ``s3_temporary``, 403 of ``s3`` or ``azure``.
     :param list_lag_seconds: Sandbox seconds by which order lists are behind.
     :param order_outcome: State orders end in: ``success``, ``partial``, ``failed``,
         ``cancelled``; ``queued`` or ``running`` to stay there; or any other word, to see how a
@@ -94,6 +99,7 @@ class SandboxConfig:
     activation_seconds: float = 5.0
     link_seconds: float = 86_400.0
     expired_link_status: int = 403
+    expired_storage_link: ExpiredStorageLink = "google"
     list_lag_seconds: float = 0.0
     order_outcome: str = "success"
     order_outcomes: Mapping[str, str] = field(default_factory=dict)
@@ -132,6 +138,11 @@ class SandboxConfig:
             raise ValueError("empty_page_every must be 0 (no empty pages) or at least 2.")
         if self.retry_after not in get_args(RetryAfter):
             raise ValueError(f"retry_after must be one of {get_args(RetryAfter)}, not {self.retry_after!r}.")
+        if self.expired_storage_link not in get_args(ExpiredStorageLink):
+            raise ValueError(
+                f"expired_storage_link must be one of {get_args(ExpiredStorageLink)}, "
+                f"not {self.expired_storage_link!r}."
+            )
         unknown = set(self.rates) - set(DOCUMENTED_RATES)
         if unknown:
             raise ValueError(f"rates: unknown class {sorted(unknown)}; known: {sorted(DOCUMENTED_RATES)}.")

@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape
 from aiohttp import hdrs, web
 
 from planet_provider.sandbox.body import Content
+from planet_provider.sandbox.config import ExpiredStorageLink
 from planet_provider.sandbox.errors import ApiError
 from planet_provider.sandbox.links import LinkError
 from planet_provider.sandbox.objects import StoredObject
@@ -18,6 +19,30 @@ from planet_provider.sandbox.pipeline import current_faults
 from planet_provider.sandbox.state import STATE
 
 _CODES = {403: "AccessDenied", 404: "NoSuchKey", 405: "MethodNotAllowed", 416: "InvalidRange"}
+
+#: Status, code, message and further elements of the answer to an expired link. Sources: Google Cloud Storage,
+#: "HTTP status and error codes" (ExpiredToken); Amazon S3, "Error responses"; Azure, "SAS error codes".
+_EXPIRED: Mapping[ExpiredStorageLink, tuple[int, Mapping[str, str]]] = {
+    "google": (
+        400,
+        {
+            "Code": "ExpiredToken",
+            "Message": "The provided token has expired.",
+            "Details": "Request signature expired at: {expiry}",
+        },
+    ),
+    "s3": (403, {"Code": "AccessDenied", "Message": "Request has expired", "Expires": "{expiry}"}),
+    "s3_temporary": (400, {"Code": "ExpiredToken", "Message": "The provided token has expired."}),
+    "azure": (
+        403,
+        {
+            "Code": "AuthenticationFailed",
+            "Message": "Server failed to authenticate the request. Make sure the value of Authorization header "
+            "is formed correctly including the signature.",
+            "AuthenticationErrorDetail": "Signature not valid in the specified time frame: Expiry [{expiry}]",
+        },
+    ),
+}
 _XML = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _INVERT = bytes(255 - value for value in range(256))
 
@@ -31,8 +56,9 @@ async def read_object(request: web.Request) -> web.StreamResponse:
             raise LinkError(expired=True)
         state.links.check(key, request.query)
     except LinkError as error:
-        message = "Request has expired" if error.expired else "The request signature does not match"
-        raise ApiError(403, {"message": message}) from None
+        if error.expired:
+            raise _expired(state.config.expired_storage_link, request.query.get("Expires", "")) from None
+        raise ApiError(403, {"message": "The request signature does not match"}) from None
     stored = state.objects.get(key)
     if stored is None:
         raise ApiError(404, {"message": "The specified key does not exist."})
@@ -42,13 +68,19 @@ async def read_object(request: web.Request) -> web.StreamResponse:
 def xml_error(status: int, payload: Any, headers: Mapping[str, str]) -> web.Response:
     """Render an error as cloud stores do."""
     code = _CODES.get(status, "InternalError")
-    message = escape(str(payload["message"]))
-    error = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    elements = payload if "Code" in payload else {"Code": code, "Message": payload["message"]}
+    text = "".join(f"<{name}>{escape(str(value))}</{name}>" for name, value in elements.items())
     return web.Response(
         status=status,
-        text=_XML + error,
+        text=f"{_XML}<Error>{text}</Error>",
         headers={**headers, hdrs.CONTENT_TYPE: "application/xml; charset=utf-8"},
     )
+
+
+def _expired(store: ExpiredStorageLink, expires: str) -> ApiError:
+    moment = datetime.fromtimestamp(int(expires) if expires.isdigit() else 0, timezone.utc)
+    status, elements = _EXPIRED[store]
+    return ApiError(status, {name: text.format(expiry=moment.isoformat()) for name, text in elements.items()})
 
 
 def _serve(request: web.Request, stored: StoredObject) -> web.StreamResponse:

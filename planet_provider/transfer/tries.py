@@ -16,13 +16,13 @@ class Patience:
     """How often a file is tried. Each of these counts begins anew when the file gets further than before.
 
     :param cuts: Cut or stalled bodies in a row.
-    :param renewals: Renewed links in a row.
+    :param renewals: Renewed links in a row. A second refusal is not about age.
     :param restarts: Restarts because the server's answer did not fit what is here.
     :param pause_seconds: Wait after a cut body that brought nothing, in seconds; doubled each time.
     """
 
     cuts: int = 5
-    renewals: int = 3
+    renewals: int = 1
     restarts: int = 3
     pause_seconds: float = 0.5
 
@@ -71,8 +71,8 @@ class Tries:
         self._expiries += 1
         if self._expiries > self._patience.renewals:
             raise LinkExpiredError(
-                f"{self._name}: the download link is refused, though it was renewed "
-                f"{self._expiries - 1} times.",
+                f"{self._name}: the download link is refused, though it was renewed. "
+                "Try again later; if it stays so, report it to Planet.",
                 file=self._name,
             ) from None
 

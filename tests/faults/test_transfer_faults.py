@@ -253,7 +253,7 @@ def test_a_link_that_expires_in_the_middle_of_a_file_is_renewed_and_the_file_goe
     download.whole()
     assert [(start, status) for start, _, status in download.images()[:3]] == [
         (None, 200),
-        ("bytes=100000-", 403),
+        ("bytes=100000-", 400),
         ("bytes=100000-", 206),
     ]
 
@@ -275,10 +275,27 @@ def test_links_that_expire_by_the_clock_are_renewed(download: Download) -> None:
 
 def test_links_that_stay_refused_are_an_error(download: Download) -> None:
     download.fault("expire", times=None)
-    with pytest.raises(LinkExpiredError, match="renewed 3 times") as caught:
+    with pytest.raises(LinkExpiredError, match="refused, though it was renewed") as caught:
         download.run()
     assert caught.value.file is not None
     assert caught.value.file.endswith("_AnalyticMS.tif")
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 407, 409, 410, 412, 451, 499])
+def test_whatever_the_storage_has_against_a_link_renews_it(download: Download, status: int) -> None:
+    download.fault("status", status=status)
+    before = len(order_requests(download.sandbox))
+    download.whole()
+    assert len(order_requests(download.sandbox)) - before == 2
+
+
+def test_a_storage_that_has_something_against_every_link_is_left_to_a_retry(download: Download) -> None:
+    download.fault("status", status=400, body="<Error><Code>ExpiredToken</Code></Error>", times=None)
+    before = len(order_requests(download.sandbox))
+    with pytest.raises(LinkExpiredError) as caught:
+        download.run()
+    assert caught.value.retryable
+    assert len(order_requests(download.sandbox)) - before == 2, "renewed once"
 
 
 def test_a_file_that_is_gone_after_the_renewal_is_an_error(download: Download) -> None:

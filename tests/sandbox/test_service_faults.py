@@ -221,7 +221,7 @@ class TestStorage:
 
     def test_expire_at_storage(self, api: Api, url: str) -> None:
         api.sandbox.faults.add(Fault(kind="expire", origin="storage"))
-        assert httpx.get(url).status_code == 403
+        assert httpx.get(url).status_code == 400
         assert httpx.get(url).status_code == 200
 
     def test_expire_of_the_link(self, api: Api) -> None:

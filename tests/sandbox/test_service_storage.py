@@ -8,6 +8,9 @@ import httpx
 import pytest
 from plain_http import Api
 
+from planet_provider.sandbox import Fault, run
+from planet_provider.sandbox.config import ExpiredStorageLink
+
 pytestmark = pytest.mark.planet_sandbox(rate_limits=False, scene_pixels=64)
 
 
@@ -98,10 +101,26 @@ def test_preconditions(url: str, whole: httpx.Response) -> None:
 def test_expired_signature(api: Api, url: str) -> None:
     api.sandbox.clock.advance(api.sandbox.config.link_seconds)
     answer = httpx.get(url)
-    assert answer.status_code == 403
+    assert answer.status_code == 400, "as Google's, where Planet delivers"
     assert answer.headers["Content-Type"].startswith("application/xml")
-    assert "<Code>AccessDenied</Code>" in answer.text
+    assert "<Code>ExpiredToken</Code>" in answer.text
     assert "expired" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("store", "status", "code"),
+    [
+        ("s3", 403, "AccessDenied"),
+        ("s3_temporary", 400, "ExpiredToken"),
+        ("azure", 403, "AuthenticationFailed"),
+    ],
+)
+def test_expired_signature_elsewhere(store: ExpiredStorageLink, status: int, code: str) -> None:
+    with run(rate_limits=False, scene_pixels=64, expired_storage_link=store) as sandbox:
+        sandbox.faults.add(Fault(kind="expire", origin="storage"))
+        answer = httpx.get(f"{sandbox.storage_url}/planet-sandbox-delivery/a.tif")
+    assert answer.status_code == status
+    assert f"<Code>{code}</Code>" in answer.text
 
 
 @pytest.mark.parametrize(

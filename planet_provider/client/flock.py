@@ -11,6 +11,8 @@ import stat
 import time
 from types import TracebackType
 
+from planet_provider.client.own_files import open_regular
+
 #: Seconds between two tries for a lock: a critical section takes microseconds, an order seconds.
 _FIRST_PAUSE = 50e-6
 _LONGEST_PAUSE = 0.05
@@ -61,7 +63,7 @@ class LockedFile:
 
 def _open_locked(path: str, deadline: float, removable: bool) -> int:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = open_regular(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             _lock(descriptor, path, deadline)
             if not removable or os.fstat(descriptor).st_nlink:

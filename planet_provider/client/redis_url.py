@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from planet_provider.client.redact import redact_text
 from planet_provider.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -87,9 +88,13 @@ def redis_client(url: str) -> Redis:
     if urlsplit(url).scheme.endswith("+sentinel"):
         return _master(url, options)
     try:
-        return Redis.from_url(url, **options)
-    except ValueError as error:
-        raise _invalid(url, str(error)) from None
+        client: Redis = Redis.from_url(url, **options)
+        # Made and thrown away, without connecting: only a connection refuses parameters that it doesn't know.
+        pool = client.connection_pool
+        pool.connection_class(**pool.connection_kwargs)
+    except (TypeError, ValueError) as error:
+        raise _invalid(url, redact_text(str(error))) from None
+    return client
 
 
 def _master(url: str, options: dict[str, Any]) -> Redis:

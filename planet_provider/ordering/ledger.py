@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from planet_provider.client import checks
+from planet_provider.client.own_files import open_regular, sync_folder
 from planet_provider.client.ratelimit.open import store_directory
 from planet_provider.client.ratelimit.store import store_error
 from planet_provider.client.redis_url import REDIS_SCHEMES, redis_client, redis_label
@@ -38,6 +39,9 @@ RUN_KEPT_SECONDS = 90 * KEPT_SECONDS
 
 #: Seconds since the epoch that no clock shows: what lies behind is no time that was noted.
 _LATEST = 1e11
+
+#: Characters of a record that are read: it has about a hundred.
+_MAX_RECORD = 10_000
 
 #: Share of the writes that look for files to forget: looking at all of them each time would add up.
 SWEEPS = 0.02
@@ -116,7 +120,7 @@ def decode(content: str) -> Record:
         at, order_id = float(fields["at"]), fields["order_id"]
         if 0 <= at < _LATEST:
             return Record(at, None if order_id is None else checks.order_id(order_id))
-    except (ValueError, TypeError, KeyError, OverflowError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         pass
     return Record(time.time())
 
@@ -162,7 +166,8 @@ class FileLedger:
     def read(self, key: str) -> list[Record]:
         """Return what is known."""
         try:
-            return [decode(self._file(key).read_text(encoding="utf-8", errors="replace"))]
+            with os.fdopen(open_regular(self._file(key)), encoding="utf-8", errors="replace") as stream:
+                return [decode(stream.read(_MAX_RECORD))]
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -199,17 +204,13 @@ class FileLedger:
 def _replace(file: Path, content: str) -> None:
     """Put a file's new content in its place at once, durably."""
     part = file.with_suffix(".part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    descriptor = open_regular(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
     part.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(file.parent)
 
 
 class RedisLedger:

@@ -136,18 +136,18 @@ class SandboxConfig:
             raise ValueError(f"orders_page_size must be >= 1, not {self.orders_page_size!r}.")
         if self.empty_page_every < 0 or self.empty_page_every == 1:
             raise ValueError("empty_page_every must be 0 (no empty pages) or at least 2.")
-        if self.retry_after not in get_args(RetryAfter):
-            raise ValueError(f"retry_after must be one of {get_args(RetryAfter)}, not {self.retry_after!r}.")
-        if self.expired_storage_link not in get_args(ExpiredStorageLink):
-            raise ValueError(
-                f"expired_storage_link must be one of {get_args(ExpiredStorageLink)}, "
-                f"not {self.expired_storage_link!r}."
-            )
+        _check_choice("retry_after", self.retry_after, get_args(RetryAfter))
+        _check_choice("expired_storage_link", self.expired_storage_link, get_args(ExpiredStorageLink))
         unknown = set(self.rates) - set(DOCUMENTED_RATES)
         if unknown:
             raise ValueError(f"rates: unknown class {sorted(unknown)}; known: {sorted(DOCUMENTED_RATES)}.")
         if any(not rate > 0 for rate in self.rates.values()):
             raise ValueError(f"rates must be > 0 requests/s, not {dict(self.rates)!r}.")
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {choices}, not {value!r}.")
 
 
 def _check_port(name: str, value: object) -> None:

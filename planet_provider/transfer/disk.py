@@ -22,6 +22,8 @@ _REMEDIES = {
     errno.EISDIR: "A folder stands where the file has to be: move it away.",
     errno.ENOTDIR: _FILE_THERE,
     errno.EEXIST: _FILE_THERE,
+    errno.ENXIO: "A pipe, a device or a socket stands there: remove it.",
+    errno.EMLINK: "Remove that name; the other one keeps the content.",
     errno.ELOOP: "A symbolic link stands there: remove it.",
 }
 

@@ -21,10 +21,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+from planet_provider.client.own_files import open_regular, sync_folder
 from planet_provider.exceptions import UnsafePathError
 from planet_provider.transfer.digests import Expected
 from planet_provider.transfer.disk import Place
 from planet_provider.transfer.names import OWN_PREFIX, PART, PART_RECORD, check_name
+from planet_provider.transfer.ranges import sendable_etag
 from planet_provider.transfer.staging import FileStaging
 
 _RECORD_VERSION = 1
@@ -32,17 +34,23 @@ _RECORD_VERSION = 1
 #: Bytes of a record, filled up with blanks: less than a page.
 _RECORD_BYTES = 1024
 
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+#: Bytes of a record that are read; one that is longer is not understood.
+_MAX_RECORD_BYTES = 64 << 10
+
+_FLAGS = os.O_RDWR | os.O_CREAT
 
 
 class LocalStore:
     """A folder on a local disk, made when the first file arrives.
 
     :param root: The folder; made absolute.
+    :param base: The folder that the user named, which no symbolic link below may lead out of; by default the
+        folder itself.
     """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
+    def __init__(self, root: str | os.PathLike[str], base: Path | None = None) -> None:
         self.root = Path(root).expanduser().absolute()
+        self._base = base or self.root
         self._swept: set[Path] = set()
         self._inside: set[Path] = set()
 
@@ -52,11 +60,11 @@ class LocalStore:
 
     def child(self, name: str) -> LocalStore:
         """Return the store of a folder in this one."""
-        return LocalStore(self._path(name))
+        return LocalStore(self._path(name), self._base)
 
     def size(self, name: str) -> int | None:
         """Return a file's size in bytes; ``None`` if there is no such file."""
-        path = self._path(name)
+        path = self._inner_path(name)
         with self._place(name).errors(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             found = path.stat()
             return found.st_size if stat.S_ISREG(found.st_mode) else None
@@ -65,22 +73,20 @@ class LocalStore:
     def open(self, name: str) -> BinaryIO:
         """Open a file for reading."""
         with self._place(name).errors(reading=True):
-            return self._path(name).open("rb")
+            return os.fdopen(open_regular(self._inner_path(name), follow=True), "rb")
 
     def stage(self, name: str, expected: Expected) -> LocalStaging:
         """Begin a file, or go on with its ``.part``."""
-        target, place = self._path(name), self._place(name, expected.size)
-        # Before a folder is made: it would be made where the link leads to.
-        self._check_inside(name, target.parent)
+        # Before a folder is made: it would be made where a link leads to.
+        target, place = self._inner_path(name), self._place(name, expected.size)
         with place.errors():
             _make_folder(target.parent)
-            if target.is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            _check_replaceable(target)
             return LocalStaging(target, expected, self._swept, place)
 
     def settled(self, name: str) -> None:
         """Remove the part that a broken transfer left beside a file that is whole, unless somebody is at it."""
-        part = _part_of(self._path(name))
+        part = _part_of(self._inner_path(name))
         with contextlib.suppress(OSError):
             if not part.exists():
                 _record_of(part).unlink(missing_ok=True)
@@ -93,11 +99,11 @@ class LocalStore:
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
-        path = self._path(name)
+        path = self._inner_path(name)
         with self._place(name).errors():
             path.unlink(missing_ok=True)
             if path.parent.is_dir():
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
 
     def names(self) -> Iterator[str]:
         """Yield the names of all files in the folder and in those below it; what a link leads to is not."""
@@ -105,14 +111,18 @@ class LocalStore:
             for name in names:
                 yield Path(folder, name).relative_to(self.root).as_posix()
 
-    def _check_inside(self, name: str, folder: Path) -> None:
-        if folder in self._inside:
-            return
-        if not _real(folder).is_relative_to(_real(self.root)):
-            raise UnsafePathError(
-                f"{name}: its folder leads out of {self.root} by a symbolic link; remove the link.", file=name
-            )
-        self._inside.add(folder)
+    def _inner_path(self, name: str) -> Path:
+        """Return a file's path, whose folder no symbolic link leads out."""
+        path = self._path(name)
+        folder = path.parent
+        if folder not in self._inside:
+            if not _real(folder).is_relative_to(_real(self._base)):
+                raise UnsafePathError(
+                    f"{name}: its folder {folder} leads out of {self._base} by a symbolic link; remove the link.",
+                    file=name,
+                )
+            self._inside.add(folder)
+        return path
 
     def _path(self, name: str) -> Path:
         return _joined(self.root, check_name(name))
@@ -178,7 +188,7 @@ class LocalStaging(FileStaging):
             # First the record: a record without its part would stay, a part without record does no harm.
             self._record.unlink(missing_ok=True)
             self._part.replace(self._target)
-            _sync_folder(self._target.parent)
+            sync_folder(self._target.parent)
             self._file.close()
         folder = self._target.parent
         if not self._is_private and folder not in self._swept:
@@ -194,9 +204,10 @@ class LocalStaging(FileStaging):
         return not self._is_private and _is_at(self._file, self._part)
 
     def _drop(self) -> None:
-        self._record.unlink(missing_ok=True)
-        if _is_at(self._file, self._part):
-            self._part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the next try copes with what stays
+            self._record.unlink(missing_ok=True)
+            if _is_at(self._file, self._part):
+                self._part.unlink(missing_ok=True)
 
     def _terms(self) -> dict[str, Any]:
         return {"version": _RECORD_VERSION, **vars(self._expected)}
@@ -204,7 +215,7 @@ class LocalStaging(FileStaging):
     def _write_record(self, gap: dict[str, int]) -> None:
         text = json.dumps(self._terms() | {"etag": self.validator} | gap)
         with self._place.errors():
-            handle = os.open(self._record, _FLAGS, 0o666)
+            handle = open_regular(self._record, _FLAGS)
             try:
                 # In place and by one call, so that a kill leaves the old record or the new one.
                 os.pwrite(handle, text.ljust(_RECORD_BYTES).encode(), 0)
@@ -224,15 +235,16 @@ class LocalStaging(FileStaging):
     def _held(self, size: int) -> int:
         """Return how many of a part's bytes can be taken up again."""
         try:
-            record = json.loads(self._record.read_bytes())
+            with os.fdopen(open_regular(self._record), "rb") as stream:
+                record = json.loads(stream.read(_MAX_RECORD_BYTES))
             etag, held = record.pop("etag"), record.pop("held", size)
-        except (OSError, ValueError, TypeError, AttributeError, KeyError):
+        except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
             return 0
         if not self._expected.digest("sha256") or record != self._terms() or not isinstance(held, int):
             return 0
         if self._expected.size is not None and size > self._expected.size:
             return 0
-        self.validator = etag if isinstance(etag, str) else None
+        self.validator = sendable_etag(etag)
         return max(0, min(held, size))
 
 
@@ -280,7 +292,17 @@ def _private(folder: Path) -> tuple[Path, FileIO]:
 
 
 def _opened(path: Path, flags: int) -> FileIO:
-    return os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0)
+    return os.fdopen(open_regular(path, flags), "r+b", buffering=0)
+
+
+def _check_replaceable(target: Path) -> None:
+    """Refuse to put a file in the place of a folder, a pipe, a device or a socket."""
+    with contextlib.suppress(FileNotFoundError):
+        mode = target.lstat().st_mode
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+            raise OSError(errno.ENXIO, f"{target} is not a regular file")
 
 
 def _is_at(file: FileIO, path: Path) -> bool:
@@ -329,15 +351,6 @@ def _make_folder(folder: Path) -> None:
     _make_folder(folder.parent)
     with contextlib.suppress(FileExistsError):
         folder.mkdir()
-        with contextlib.suppress(PermissionError):  # a folder may be written to that may not be listed
-            _sync_folder(folder.parent)
+        sync_folder(folder.parent)
     if not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

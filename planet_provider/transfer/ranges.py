@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 import httpx
 
-_CONTENT_RANGE = re.compile(r"bytes (?:(?P<start>\d+)-(?P<end>\d+)|\*)/(?P<total>\d+|\*)", re.IGNORECASE)
+_CONTENT_RANGE = re.compile(
+    r"bytes (?:(?P<start>\d{1,18})-(?P<end>\d{1,18})|\*)/(?P<total>\d{1,18}|\*)", re.IGNORECASE | re.ASCII
+)
+
+#: Visible ASCII, as long as headers may be that storages take.
+_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{1,1024}"')
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,12 @@ def content_length(headers: httpx.Headers) -> int | None:
 
 def strong_etag(headers: httpx.Headers) -> str | None:
     """Read ``ETag`` if it is a strong one: only such vouches for the same bytes."""
-    value = str(headers.get("ETag", "")).strip()
-    return value if len(value) > 2 and value.startswith('"') and value.endswith('"') else None
+    return sendable_etag(headers.get("ETag", "").strip())
+
+
+def sendable_etag(value: object) -> str | None:
+    """Return a strong ETag that can be sent back in ``If-Range``; ``None`` for anything else."""
+    return value if isinstance(value, str) and _STRONG_ETAG.fullmatch(value) else None
 
 
 def has_end(response: httpx.Response) -> bool:

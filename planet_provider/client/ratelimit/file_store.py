@@ -6,6 +6,7 @@ microseconds, so nothing has to be minded at a fork, a kill or when somebody rem
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import secrets
@@ -147,6 +148,8 @@ def _decode(data: bytes) -> _State | None:
     if len(data) != _SIZE or checksum != _CHECKSUM.pack(zlib.crc32(body)):
         return None
     _, epoch, monotonic, wall, *slots = _STATE.unpack(body)
+    if not all(map(math.isfinite, (monotonic, wall, *slots))):
+        return None
     return _State(epoch, monotonic, wall, Slots(*slots))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from planet_provider.client import checks
-from planet_provider.hooks.storage import store_at
+from planet_provider.hooks.storage import store_at, templated
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.templates import text_name
 from planet_provider.operators import lineage
@@ -82,7 +82,7 @@ class PlanetDownloadAssetOperator(_AssetOperator, PlanetTransferOperator):
 
     def __init__(self, *, destination: Any, overwrite: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.destination = destination
+        self.destination = templated(destination, "destination")
         self.overwrite = overwrite
         self._file: dict[str, Any] | None = None
 

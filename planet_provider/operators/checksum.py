@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from planet_provider.client import checks
 from planet_provider.exceptions import InvalidInputError, TransferError
-from planet_provider.hooks.storage import location, store_and_name, store_at
+from planet_provider.hooks.storage import location, store_and_name, store_at, templated
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.templates import text_name
 from planet_provider.operators.base import PlanetTransferOperator
@@ -65,7 +65,7 @@ class PlanetValidateChecksumOperator(PlanetTransferOperator):
     ) -> None:
         kwargs.setdefault("multiple_outputs", True)
         super().__init__(**kwargs)
-        self.path = path
+        self.path = templated(path, "path")
         self.expected = expected
         self.checksum = checksum
         self.max_concurrency = max_concurrency

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from planet_provider.client import checks
 from planet_provider.hooks.order_link import PlanetOrderLink
-from planet_provider.hooks.storage import store_at
+from planet_provider.hooks.storage import store_at, templated
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.templates import text_name
 from planet_provider.operators import lineage
@@ -78,7 +78,7 @@ class PlanetDownloadOrderOperator(PlanetTransferOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.order_id = order_id
-        self.destination = destination
+        self.destination = templated(destination, "destination")
         self.checksum = checksum
         self.max_concurrency = max_concurrency
         self.overwrite = overwrite

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from planet_provider.client import checks, collect, data, filters
 from planet_provider.client.call import Call
 from planet_provider.exceptions import InvalidInputError
-from planet_provider.hooks.storage import store_and_name
+from planet_provider.hooks.storage import store_and_name, templated
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.templates import area_name, text_name
 from planet_provider.operators.base import PlanetOperator
@@ -94,7 +94,7 @@ class PlanetSearchOperator(PlanetOperator):
         self.sort = sort
         self.limit = limit
         self.batch_size = batch_size
-        self.output_path = output_path
+        self.output_path = templated(output_path, "output_path")
         self.xcom_max_items = xcom_max_items
 
     @property
@@ -169,8 +169,9 @@ class PlanetSearchOperator(PlanetOperator):
     def _output(self) -> tuple[Store, str] | None:
         if self.output_path is None:
             return None
-        check_suffix(self.output_path, "output_path")
-        return store_and_name(self.output_path, "output_path")
+        path = self.output_path.strip() if isinstance(self.output_path, str) else self.output_path
+        check_suffix(path, "output_path")
+        return store_and_name(path, "output_path")
 
     def _hand_on(
         self, found: Mapping[str, list[str]], count: int, output: tuple[Store, str] | None

@@ -56,6 +56,7 @@ def local_path(path: object, field: str) -> Path:
     given = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
     if not isinstance(given, str) or not given.strip():
         raise InvalidInputError(field, path, "must be a path, or an ObjectStoragePath")
+    given = given.strip()
     if given.startswith("file:///"):
         given = given.removeprefix("file://")
     if "://" in given:

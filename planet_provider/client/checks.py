@@ -36,6 +36,9 @@ NO_WINDOW = (
     "default; schedule with CronDataIntervalTimetable to have one from run to run."
 )
 
+#: Bytes of a file's name: 255 on all usual file systems, less a suffix such as ``.0123abcd.part.json``.
+MAX_FILE_NAME_BYTES = 255 - 20
+
 #: Stands for a value that must not be shown.
 NOT_SHOWN = "(not shown)"
 

@@ -280,3 +280,50 @@ def _check_archive(parts: Mapping[str, Any], field: str) -> None:
         checks.flag(parts["single_archive"], f"{field}.single_archive")
     if "archive_filename" in parts:
         checks.text(parts["archive_filename"], f"{field}.archive_filename")
+
+
+def delivered_to(order: Mapping[str, Any]) -> str | None:
+    """Describe where Planet delivers an order instead of keeping it for download, without credentials.
+
+    :param order: As Planet describes it.
+    :return: e.g. ``amazon_s3 (bucket=imagery, path_prefix=fields)``; ``None`` if it is kept.
+    """
+    delivery = order.get("delivery")
+    given = dict(delivery) if isinstance(delivery, Mapping) else {}
+    found = [
+        name for name, fields in given.items() if name not in _ARCHIVE_FIELDS and isinstance(fields, Mapping)
+    ]
+    return ", ".join(_described(name, given[name]) for name in found) or None
+
+
+def _described(name: str, fields: Mapping[str, Any]) -> str:
+    cloud = _CLOUDS.get(name, _Cloud(required=()))  # of one that is not known, what is secret isn't either
+    shown = [
+        f"{field}={str(fields[field])[:200]}"
+        for field in (*cloud.required, *cloud.optional)
+        if fields.get(field) and field not in cloud.credentials
+    ]
+    return f"{name} ({', '.join(shown)})" if shown else name
+
+
+def check_archive_name(name: str, order: Mapping[str, Any]) -> None:
+    """Check that the archive of an order can be downloaded: its name holds the order's.
+
+    :param name: The order's name as it is sent, with what this package adds to it.
+    :param order: The request.
+    :raises InvalidInputError: The archive's name would be too long for a file system.
+    """
+    delivery = order.get("delivery") or {}
+    if not delivery.get("single_archive"):
+        return
+    pattern = delivery.get("archive_filename") or ARCHIVE_FILENAME
+    file_name = pattern.replace("{{order_id}}", "0" * 36).replace("{{name}}", name)
+    excess = len(file_name.encode()) - checks.MAX_FILE_NAME_BYTES
+    if excess > 0:
+        field = "name" if "{{name}}" in pattern else "delivery.archive_filename"
+        raise InvalidInputError(
+            field,
+            order["name"] if field == "name" else pattern,
+            f"must be {excess} bytes shorter: it is part of the archive's file name, which may have "
+            f"{checks.MAX_FILE_NAME_BYTES} bytes with the order's id and the digest that is added.",
+        )

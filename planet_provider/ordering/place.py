@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from planet_provider.client import orders
 from planet_provider.client.locks import HeldLock, open_locks
+from planet_provider.client.order_delivery import check_archive_name
 from planet_provider.client.order_request import validate
 from planet_provider.client.session import PlanetSession
 from planet_provider.client.waiting import reported
@@ -122,6 +123,7 @@ def place_order(
     validate(request, max_items=session.config.max_order_items, max_vertices=session.config.max_vertices)
     digest = request_digest(request, salt=salt)
     name = order_name(request["name"], digest)
+    check_archive_name(name, request)
     config = session.config
     # The whole name, because the digest leaves out the part that the user chose, and Planet's list does not.
     key = f"{config.account}-{digest}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"

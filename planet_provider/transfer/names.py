@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from email.message import Message
 from functools import lru_cache
 
+from planet_provider.client.checks import MAX_FILE_NAME_BYTES
 from planet_provider.exceptions import UnsafePathError
 
 #: Suffixes of what stands beside a file while it arrives; see :mod:`planet_provider.transfer.local`.
@@ -23,9 +24,6 @@ OWN_PREFIX = ".planet-transfer-"
 
 #: Bytes of a whole name. Source: the longest key of Amazon S3 and Google Cloud Storage.
 MAX_NAME_BYTES = 1024
-
-#: Bytes of one component: 255 on all usual file systems, less a suffix such as ``.0123abcd.part.json``.
-MAX_COMPONENT_BYTES = 255 - 20
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 
@@ -121,8 +119,8 @@ def _component_problem(component: str) -> str | None:
         return "has a component of dots alone"
     if component.casefold().startswith(OWN_PREFIX):
         return f"begins with {OWN_PREFIX}, as this package's own files do"
-    if len(component.encode()) > MAX_COMPONENT_BYTES:
-        return f"has a component of more than {MAX_COMPONENT_BYTES} bytes"
+    if len(component.encode()) > MAX_FILE_NAME_BYTES:
+        return f"has a component of more than {MAX_FILE_NAME_BYTES} bytes"
     return None
 
 

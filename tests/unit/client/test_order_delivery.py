@@ -151,3 +151,27 @@ def test_without_credentials_leaves_the_rest() -> None:
         "destination": "malformed",
     }
     assert delivery["amazon_s3"] == S3
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "field"),
+    [
+        ("a" * 179 + "b" * 16, None, "name"),
+        ("田" * 66, "{{name}}_{{order_id}}.zip", "name"),
+        ("a", "a" * 232 + ".zip", "delivery.archive_filename"),
+    ],
+)
+def test_an_archive_that_could_not_be_downloaded_is_refused(
+    name: str, pattern: str | None, field: str
+) -> None:
+    delivery = {"archive_type": "zip", "single_archive": True, "archive_filename": pattern}
+    with pytest.raises(InvalidInputError, match=rf"^{field}=.*bytes shorter"):
+        order_delivery.check_archive_name(name, {"name": name, "delivery": delivery})
+    order_delivery.check_archive_name(name, {"name": name, "delivery": {**delivery, "single_archive": False}})
+
+
+def test_the_longest_name_of_an_archive_is_allowed() -> None:
+    name = "a" * 194
+    order_delivery.check_archive_name(
+        name, {"name": name, "delivery": {"archive_type": "zip", "single_archive": True}}
+    )

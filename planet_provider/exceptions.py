@@ -52,7 +52,7 @@ All of them pickle, with their attributes, and none of their messages holds a cr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 
 def _restore(cls: type[PlanetError], args: tuple[Any, ...], state: dict[str, Any]) -> PlanetError:
@@ -69,7 +69,7 @@ class PlanetError(Exception):
     """
 
     #: Whether the same task, run again later, may succeed. Operators fail without retries where it can't.
-    retryable: ClassVar[bool] = True
+    retryable: bool = True
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -266,6 +266,7 @@ class OrderError(PlanetError):
     :param order_id: Planet order UUID, if known.
     :param state: The order's state, if known.
     :param hints: The order's ``error_hints`` and last message.
+    :param final: Whether a retry can't help, whatever the class says.
     """
 
     def __init__(
@@ -275,11 +276,14 @@ class OrderError(PlanetError):
         order_id: str | None = None,
         state: str | None = None,
         hints: Sequence[str] = (),
+        final: bool = False,
     ) -> None:
         super().__init__(message)
         self.order_id = order_id
         self.state = state
         self.hints = tuple(hints)
+        if final:
+            self.retryable = False
 
 
 class OrderFailedError(OrderError):

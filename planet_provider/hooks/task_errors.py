@@ -57,7 +57,7 @@ def as_task_error(error: exceptions.PlanetError, *, retry: bool = True) -> excep
     """Return the same error as one of Airflow's too; of a class from elsewhere, as its nearest base here."""
     if isinstance(error, AirflowException):
         return error
-    kinds = _TASK_ERRORS if retry else _FINAL_TASK_ERRORS
+    kinds = _TASK_ERRORS if retry and error.retryable else _FINAL_TASK_ERRORS
     kind = next(kinds[base] for base in type(error).__mro__ if base in kinds)
     copy: Any = kind.__new__(kind, *error.args)
     copy.args = error.args

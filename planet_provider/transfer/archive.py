@@ -12,7 +12,9 @@ A zip is read from its end, so an archive that lies in an object store is first 
 from __future__ import annotations
 
 import contextlib
+import logging
 import stat
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -30,6 +32,8 @@ from planet_provider.transfer.parallel import in_parallel
 from planet_provider.transfer.progress import ProgressCallback, Watch
 from planet_provider.transfer.records import FileRecord
 from planet_provider.transfer.store import Store
+
+log = logging.getLogger(__name__)
 
 #: Media type and suffix by which an order's archives are told from its other files.
 ZIP_TYPE, ZIP_SUFFIX = "application/zip", ".zip"
@@ -146,7 +150,7 @@ def _opened(store: Store, archive: str, expected: Expected) -> Iterator[zipfile.
             stream = stack.enter_context(_copied(stream, archive, expected))
         try:
             file = stack.enter_context(zipfile.ZipFile(stream))
-        except (zipfile.BadZipFile, NotImplementedError, OverflowError, ValueError) as error:
+        except (zipfile.BadZipFile, NotImplementedError, OverflowError, ValueError, struct.error) as error:
             raise ArchiveError(
                 f"{archive}: is no zip that can be read: {error}. Nothing was unpacked.", file=archive
             ) from None
@@ -210,7 +214,9 @@ class _Unpacking:
         ]
 
     def _check(self, info: zipfile.ZipInfo) -> None:
-        name = check_name(info.orig_filename.removesuffix("/"))
+        # Python 3.13 takes a name from the Unicode path field, too: the one that is used counts.
+        name = check_name(info.filename.removesuffix("/"))
+        check_name(info.orig_filename.removesuffix("/"))
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind and not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
             raise UnsafePathError(
@@ -258,6 +264,8 @@ class _Unpacking:
             raise _altered(path, "size", member.entry.expected.size, info.file_size)
         digest = None if self._overwrite else self._present(member, checksum, watch)
         downloaded = digest is None
+        if downloaded and not self._overwrite and self._store.size(path) is not None:
+            log.warning("%s differs from the archive's content. It is replaced.", self._store.uri(path))
         if digest is None:
             digest = self._write(member, checksum, watch)
         watch.file_done()
@@ -324,7 +332,10 @@ class _Unpacking:
                 while chunk := stream.read(READ_BYTES):
                     done += len(chunk)
                     yield chunk
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        except (
+            *(zipfile.BadZipFile, zlib.error, EOFError),
+            *(NotImplementedError, RuntimeError, ValueError, struct.error),
+        ) as error:
             raise _altered(f"{self._archive}/{info.filename}", "crc32", info.CRC, str(error)) from None
         if done != info.file_size:
             raise _altered(f"{self._archive}/{info.filename}", "size", info.file_size, done)

@@ -123,11 +123,6 @@ def download_asset(
     )
     batch = transfers.batch([FileTask(source, store, entry, described.name)])
     present = {} if overwrite else batch.present()
-    if not overwrite and not present and store.size(entry.path) is not None:
-        log.warning(
-            "%s: %s is there and is not what Planet has now; it is replaced once the asset is here whole.",
-            *(source.name, store.uri(entry.path)),
-        )
     record = batch.bring(present)[0]
     log.info(
         "%s is whole: %s, %d bytes, %s.",

@@ -183,23 +183,38 @@ def agrees_in_place(
     """
     try:
         return _agreement(store, entry, checksum, watch)
+    except _DiffersError as difference:
+        log.warning(
+            "%s differs from what Planet has now: %s. It is replaced once the new file has arrived whole.",
+            *(store.uri(entry.path), difference),
+        )
     except (FileNotFoundError, StorageError) as error:
         log.warning("%s can't be read: %s.", store.uri(entry.path), reason_of(error))
-        return None
+    return None
+
+
+class _DiffersError(Exception):
+    """A file is there and is not what it has to be."""
 
 
 def _agreement(store: Store, entry: Entry, checksum: Checksum, watch: Watch) -> tuple[int, Verified] | None:
     expected = entry.expected
     size = store.size(entry.path)
     digest = expected.digest(checksum)
-    if size is None or (expected.size is not None and size != expected.size):
+    if size is None:
         return None
+    if expected.size is not None and size != expected.size:
+        raise _DiffersError(f"it has {size:,} bytes, not {expected.size:,}")
     if digest is None:
-        return None if expected.size is None else (size, "size")
+        if expected.size is None:
+            raise _DiffersError("Planet gives neither size nor digest, so it can't be compared")
+        return size, "size"
     name, value = digest
     with store.open(entry.path) as stream, Place(entry.path, store.uri()).errors():
         measured = hash_stream(stream, name, moved=lambda _: watch.check())
-    return (size, name) if measured == (size, value) else None
+    if measured != (size, value):
+        raise _DiffersError(f"its {name} is {measured[1]}, not {value}")
+    return size, name
 
 
 def _record(

@@ -153,9 +153,14 @@ def recorded_files(
     """
     try:
         body = json.loads(content or b"{}")
-        return {file["path"]: file for file in body.get(key, ())} if isinstance(body, dict) else {}
+        return {file["path"]: file for file in body.get(key, ()) if _is_recorded(file)}
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         return {}
+
+
+def _is_recorded(file: Mapping[str, Any]) -> bool:
+    """Tell whether a record's file is of the form that this package writes."""
+    return isinstance(file["path"], str) and isinstance(file.get("archive", ""), str)
 
 
 def recorded_order(content: bytes | None) -> str | None:

@@ -64,7 +64,8 @@ def download_order(
 ) -> OrderTransfer:
     """Download an order's files to ``<destination>/<order_id>/``, whole and verified.
 
-    Files that are there already and agree in size and digest are not fetched again. ``manifest.json`` is
+    Files that are there already and agree in size and digest are not fetched again; one that differs is replaced,
+    with a warning, once the new one has arrived whole. ``manifest.json`` is
     written last, so where it is, all files that were asked for are. ``planet-transfer.json`` beside it tells
     what was transferred.
 
@@ -216,7 +217,7 @@ class _OrderDownload:
     ) -> list[FileRecord]:
         archives = [record for record in records if is_archive(record)]
         # Each goes to a folder of its own, which no delivered file may need.
-        check_places([*links.results, *(folder_of(record.name) for record in archives)])
+        check_places([TRANSFER_RECORD, *links.results, *(folder_of(record.name) for record in archives)])
         if archives and self.folder.size(MANIFEST) is not None:
             self.folder.remove(MANIFEST)
         inside = {path: entry for path, entry in manifest.items() if path not in links.results}

@@ -92,7 +92,8 @@ def plan_files(
         selection's paths is a file of the order.
     :raises InvalidInputError: The globs leave nothing.
     """
-    check_places({MANIFEST, TRANSFER_RECORD, *results, *manifest})
+    # The manifest is a result; the record is ours alone.
+    check_places([TRANSFER_RECORD, *{MANIFEST, *results, *manifest}])
     if not results.keys() - {MANIFEST}:
         raise TransferError(
             f"Order {order_id} has a link for no file but its {MANIFEST}: were they delivered to a "

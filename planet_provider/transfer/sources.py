@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from planet_provider.client import data, orders
+from planet_provider.client.order_delivery import delivered_to
 from planet_provider.client.redact import redact_text
 from planet_provider.client.states import AssetStatus, asset_status, order_state
 from planet_provider.exceptions import (
@@ -21,6 +22,7 @@ from planet_provider.exceptions import (
     UnexpectedResponseError,
     UnknownStateError,
 )
+from planet_provider.transfer.manifest import MANIFEST
 from planet_provider.transfer.names import check_component, check_name, check_places
 
 if TYPE_CHECKING:
@@ -218,6 +220,9 @@ def _read(order: Mapping[str, Any]) -> tuple[dict[str, Result], dict[str, str]]:
         if url is not None:
             urls[path] = url
     check_places(path for path, _ in results)
+    cloud = delivered_to(order)
+    if cloud is not None and not urls.keys() - {MANIFEST}:
+        raise _delivered_elsewhere(order, cloud)
     return dict(results), urls
 
 
@@ -233,6 +238,9 @@ def _read_entry(order_id: str, entry: Any) -> tuple[str, Result, str | None]:
 
 def _no_results(order: Mapping[str, Any]) -> OrderError:
     order_id, state = order["id"], order_state(order["state"])
+    cloud = delivered_to(order)
+    if cloud is not None and state.is_final and not state.is_lost:
+        return _delivered_elsewhere(order, cloud)
     hints = tuple(redact_text(str(hint)) for hint in order.get("error_hints") or ())
     if not state.is_final:
         text, kind = "has no results yet; wait until it has ended", OrderError
@@ -241,7 +249,23 @@ def _no_results(order: Mapping[str, Any]) -> OrderError:
         text = "has no results and will have none" + (f" ({'; '.join(hints)})" if hints else "")
     else:
         text, kind = "lists no results: were they delivered to a cloud store?", OrderError
-    return kind(f"Order {order_id} is {state} and {text}.", order_id=order_id, state=str(state), hints=hints)
+    return kind(
+        f"Order {order_id} is {state} and {text}.",
+        order_id=order_id,
+        state=str(state),
+        hints=hints,
+        final=state.is_final,
+    )
+
+
+def _delivered_elsewhere(order: Mapping[str, Any], cloud: str) -> OrderError:
+    return OrderError(
+        f"Order {order['id']}: Planet delivered its files to {cloud}, so there is nothing to download. "
+        "Read them there.",
+        order_id=order["id"],
+        state=str(order["state"]),
+        final=True,
+    )
 
 
 def check_delivery(order_id: str, results: Mapping[str, Result]) -> None:

@@ -9,8 +9,10 @@ import pickle
 import random
 import stat
 import struct
+import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -290,3 +292,40 @@ def test_no_name_whatever_leads_outside(names: list[str]) -> None:
         written = {path for path in root.rglob("*") if path.is_file()} - {order / "scenes.zip"}
         assert all(path.is_relative_to(order / "scenes") for path in written)
         assert {Path(record.path) for record in records} == written
+
+
+def unicode_path(name: str, shown: str) -> bytes:
+    """Return a zip's extra field that gives a member another name."""
+    content = struct.pack("<BL", 1, zlib.crc32(name.encode())) + shown.encode()
+    return struct.pack("<HH", 0x7075, len(content)) + content
+
+
+@pytest.mark.parametrize("shown", ["../evil.tif", "/evil.tif", "b/../../evil.tif"])
+def test_the_name_that_is_used_is_the_name_that_is_checked(tmp_path: Path, shown: str) -> None:
+    store = LocalStore(tmp_path / "order")
+    content = zipped({"a.tif": b"x"}, extra=unicode_path("a.tif", shown))
+    if sys.version_info >= (3, 13):
+        with pytest.raises(UnsafePathError):
+            unpacked(store, content)
+        assert held(store) == {}
+    else:  # which take no notice of the field
+        assert unpacked(store, content) == {"scenes/a.tif": b"x"}
+    assert not list(tmp_path.glob("**/evil.tif"))
+
+
+@pytest.mark.parametrize("where", ["central", "local"])
+def test_a_header_that_is_not_utf8_is_an_error_of_ours(tmp_path: Path, where: str) -> None:
+    content = bytearray(zipped({"é.tif": b"x" * 100}))
+    at = content.rindex(b"\xc3\xa9") if where == "central" else content.index(b"\xc3\xa9")
+    content[at : at + 2] = b"\xff\xff"
+    with pytest.raises(TransferError):
+        unpacked(LocalStore(tmp_path), bytes(content))
+
+
+def test_a_member_that_differs_is_replaced_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = LocalStore(tmp_path)
+    write(store, "scenes/empty.txt", b"other")
+    unpacked(store, zipped(FILES))
+    assert "empty.txt differs from the archive's content. It is replaced." in caplog.text

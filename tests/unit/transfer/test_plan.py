@@ -6,21 +6,30 @@ import json
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 from hypothesis import given
 from hypothesis import strategies as st
 
 from planet_provider.exceptions import (
     InvalidInputError,
+    OrderError,
     TransferError,
     UnexpectedResponseError,
     UnknownStateError,
     UnsafePathError,
 )
+from planet_provider.hooks.task_errors import as_task_error
 from planet_provider.transfer.digests import Expected
-from planet_provider.transfer.manifest import Entry, merged_files, parse_manifest, recorded_files
+from planet_provider.transfer.manifest import (
+    Entry,
+    merged_files,
+    merged_members,
+    parse_manifest,
+    recorded_files,
+)
 from planet_provider.transfer.plan import Selection, plan_files
 from planet_provider.transfer.records import FileRecord
-from planet_provider.transfer.sources import Result
+from planet_provider.transfer.sources import OrderLinks, Result
 
 ORDER = "6ee06111-84da-4513-8b95-ffb9daca5d08"
 MD5, SHA256 = "0" * 31 + "A", "1" * 63 + "B"
@@ -144,9 +153,21 @@ def test_a_manifest_alone_is_an_error() -> None:
         plan_files(ORDER, results(), manifest("a"), EVERYTHING)
 
 
-def test_a_result_cannot_take_the_place_of_the_record() -> None:
-    with pytest.raises(UnsafePathError):
-        plan_files(ORDER, results("Planet-Transfer.json"), {}, EVERYTHING)
+@pytest.mark.parametrize(
+    "name", ["planet-transfer.json", "Planet-Transfer.json", "planet-transfer.json/a.tif"]
+)
+def test_a_delivered_file_cannot_take_the_place_of_the_record(name: str) -> None:
+    with pytest.raises(UnsafePathError, match=r"planet-transfer\.json"):
+        plan_files(ORDER, results(name), {}, EVERYTHING)
+    with pytest.raises(UnsafePathError, match=r"planet-transfer\.json"):
+        plan_files(ORDER, results("a"), manifest(name, "a"), EVERYTHING)
+
+
+@pytest.mark.parametrize("archive", [["a.zip"], {"a": 1}, 5, None])
+def test_an_odd_archive_in_the_record_makes_it_count_for_nothing(archive: Any) -> None:
+    record = json.dumps({"unpacked": [{"path": "a/b.tif", "archive": archive}]}).encode()
+    earlier = recorded_files(record, "unpacked")
+    assert merged_members([], earlier, manifest("a.zip")) == []
 
 
 def test_a_result_and_a_manifest_path_that_clash_are_refused() -> None:
@@ -226,3 +247,34 @@ def test_a_file_record_is_plain_json_for_an_xcom() -> None:
     shown = record("a").as_dict()
     assert list(shown) == ["path", "item_id", "asset_type", "media_type", "bytes", "md5", "sha256"]
     assert json.loads(json.dumps(shown)) == shown
+
+
+@pytest.mark.parametrize("links", [None, [], ["manifest.json"], ["a.tif", "manifest.json"]])
+def test_an_order_that_went_to_a_cloud_says_where(links: list[str] | None) -> None:
+    secret = "not-to-be-shown"
+    bucket = {"bucket": "imagery", "path_prefix": "fields", "aws_access_key_id": secret}
+    # Of a file in the cloud there is no link here.
+    named = [
+        {"name": name, "delivery": "success"}
+        | ({"location": "https://x/"} if name == "manifest.json" else {})
+        for name in links or ()
+    ]
+    order = {
+        "id": ORDER,
+        "state": "success",
+        "delivery": {"amazon_s3": bucket, "archive_type": "zip"},
+        "_links": {"results": None if links is None else named},
+    }
+    with pytest.raises(OrderError, match=r"amazon_s3 \(bucket=imagery, path_prefix=fields\)") as caught:
+        OrderLinks(None, order)  # type: ignore[arg-type]
+    assert not caught.value.retryable
+    assert isinstance(as_task_error(caught.value), AirflowFailException)
+    assert secret not in str(caught.value)
+
+
+@pytest.mark.parametrize(("state", "final"), [("failed", True), ("cancelled", True), ("running", False)])
+def test_only_an_order_that_goes_on_is_worth_a_retry(state: str, final: bool) -> None:
+    with pytest.raises(OrderError) as caught:
+        OrderLinks(None, {"id": ORDER, "state": state, "_links": {}})  # type: ignore[arg-type]
+    assert caught.value.retryable is not final
+    assert isinstance(as_task_error(caught.value), AirflowFailException) is final

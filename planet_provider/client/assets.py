@@ -63,6 +63,28 @@ def is_active(reference: Mapping[str, Any]) -> bool:
     return asset_status(reference["status"]) is AssetStatus.ACTIVE
 
 
+def is_inactive(reference: Mapping[str, Any]) -> bool:
+    """Return whether nobody has activated an asset."""
+    return asset_status(reference["status"]) is AssetStatus.INACTIVE
+
+
+#: What to do about an asset that waits for somebody to activate it.
+ACTIVATE_IT = (
+    "Nobody has activated it, and waiting doesn't: run PlanetActivateAssetOperator (or the hook's activate_asset) "
+    "first."
+)
+
+
+def status_line(reference: Mapping[str, Any]) -> str:
+    """Say how an asset is, and what to do if nobody has activated it.
+
+    :param reference: As :func:`asset_reference` gives it.
+    """
+    status = reference["status"]
+    line = f"Asset {reference['asset_type']} of {reference['item_type']} {reference['item_id']} is {status}."
+    return f"{line} {ACTIVATE_IT}" if is_inactive(reference) else line
+
+
 def activation(
     assets: Mapping[str, Mapping[str, Any]], item_type: str, item_id: str, asset_type: str
 ) -> Call[None]:

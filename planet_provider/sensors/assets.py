@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from planet_provider.client import checks, data
-from planet_provider.client.assets import asset_reference, is_active
+from planet_provider.client.assets import ACTIVATE_IT, asset_reference, is_active, is_inactive, status_line
 from planet_provider.client.session import PlanetSession
 from planet_provider.exceptions import TriggerEventError
 from planet_provider.hooks.templates import text_name
@@ -65,7 +65,7 @@ class PlanetAssetSensor(PlanetSensor):
         """Get the item's assets."""
         assets = session.send(data.assets(self.item_type, self.item_id))
         reference = asset_reference(assets, self.item_type, self.item_id, self.asset_type)
-        self.tell(f"{self.asset_type} of {self.item_type} {self.item_id} is {reference['status']}.")
+        self.tell(status_line(reference), warn=is_inactive(reference))
         return reference if is_active(reference) else None
 
     def trigger(self, deadline: float) -> PlanetAssetTrigger:
@@ -91,3 +91,7 @@ class PlanetAssetSensor(PlanetSensor):
     def wanted(self) -> str:
         """Name the asset."""
         return f"Status active of {self.asset_type} of {self.item_type} {self.item_id}"
+
+    def advice(self, last: str) -> str:
+        """Don't advise to wait on for what nobody has activated."""
+        return "" if ACTIVATE_IT in last else super().advice(last)

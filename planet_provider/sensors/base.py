@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
     BaseSensorOperator,
     PokeReturnValue,
 )
 
 from planet_provider.client.session import PlanetSession
-from planet_provider.exceptions import InvalidInputError, RateLimitQueueError
+from planet_provider.exceptions import InvalidInputError, OrderError, RateLimitQueueError
 from planet_provider.hooks.connection import DEFAULT_CONN_ID
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.hooks.task_errors import task_errors
@@ -34,6 +39,8 @@ class PlanetSensor(TemplatedTask, BaseSensorOperator):
         ``[operators] default_deferrable`` says.
     :param poke_interval: Seconds between two looks.
     :param timeout: Seconds to wait in all; then the task fails (or is skipped with ``soft_fail``).
+    :param soft_fail: Skip the task if it times out, or if what it waits for ends otherwise than wanted. A refused
+        credential, bad input and every other error still fail it.
     """
 
     subject: ClassVar[str]
@@ -82,10 +89,13 @@ class PlanetSensor(TemplatedTask, BaseSensorOperator):
     def wanted(self) -> str:
         """Say what is waited for, for an error."""
 
-    def tell(self, line: str) -> None:
-        """Log what a look saw, and keep it for the error of a time-out."""
+    def tell(self, line: str, *, warn: bool = False) -> None:
+        """Log what a look saw, and keep it for the error of a time-out.
+
+        :param warn: Log a warning, once while the line stays the same.
+        """
+        self.log.log(logging.WARNING if warn and line != self._last_seen else logging.INFO, "%s", line)
         self._last_seen = line
-        self.log.info("%s", line)
 
     @task_errors()
     def execute(self, context: Context) -> dict[str, Any]:
@@ -95,10 +105,32 @@ class PlanetSensor(TemplatedTask, BaseSensorOperator):
         self.begin(context)
         # Deferred or not, so that soft_fail, never_fail and silent_fail hold for the first look too.
         try:
-            waited: dict[str, Any] = super().execute(context)
+            with self._skipped_for_its_wait_only():
+                waited: dict[str, Any] = super().execute(context)
         except AirflowSensorTimeout:
             raise self._timed_out(self._last_seen) from None
         return waited
+
+    @task_errors()
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Take over from the triggerer."""
+        with self._skipped_for_its_wait_only():
+            return super().resume_execution(next_method, next_kwargs, context)
+
+    @contextmanager
+    def _skipped_for_its_wait_only(self) -> Iterator[None]:
+        """Let ``soft_fail`` skip only what it is for: Airflow's skips a wrong credential too, without a word."""
+        try:
+            yield
+        except AirflowSkipException as skipped:
+            cause = skipped.__cause__
+            if not self.soft_fail:
+                raise
+            if cause is None:
+                cause = self._timed_out(self._last_seen)
+            if not isinstance(cause, (AirflowSensorTimeout, AirflowTaskTimeout, OrderError)):
+                raise cause from cause.__cause__
+            raise AirflowSkipException(f"Skipped, because soft_fail is set: {cause}") from cause
 
     @task_errors()
     def poke(self, context: Context) -> PokeReturnValue:
@@ -133,7 +165,14 @@ class PlanetSensor(TemplatedTask, BaseSensorOperator):
         return self.result(found)
 
     def _timed_out(self, last: str) -> AirflowSensorTimeout:
-        return AirflowSensorTimeout(
-            f"{self.wanted()} was not reached within timeout={self.timeout:g} s. {last} It goes on at Planet's: "
-            "raise timeout, or clear this task to wait on."
+        message = (
+            f"{self.wanted()} was not reached within timeout={self.timeout:g} s. {last} {self.advice(last)}"
         )
+        return AirflowSensorTimeout(" ".join(message.split()))
+
+    def advice(self, last: str) -> str:
+        """Return what to do after a time-out.
+
+        :param last: What was seen last.
+        """
+        return "It goes on at Planet's: raise timeout, or clear this task to wait on."

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
-from planet_provider.client.assets import asset_reference, is_active
+from planet_provider.client.assets import asset_reference, is_active, is_inactive, status_line
 from planet_provider.triggers.asset_watch import AssetPoller, Assets, Item
 from planet_provider.triggers.base import PlanetTrigger
 from planet_provider.triggers.events import done_event
@@ -40,7 +41,7 @@ class PlanetAssetTrigger(PlanetTrigger):
         self.item_type = item_type
         self.item_id = item_id
         self.asset_type = asset_type
-        self._last_seen: str | None = None
+        self._last_seen: dict[str, Any] | None = None
 
     def facts(self) -> dict[str, Any]:
         """Return the asset's ids."""
@@ -54,17 +55,15 @@ class PlanetAssetTrigger(PlanetTrigger):
     def seen(self, found: Assets) -> dict[str, Any] | None:
         """Look whether the asset is active."""
         reference = asset_reference(found, self.item_type, self.item_id, self.asset_type)
-        if reference["status"] != self._last_seen:
-            self._last_seen = reference["status"]
-            self.log.info("%s is %s.", self._name, self._last_seen)
+        if self._last_seen is None or reference["status"] != self._last_seen["status"]:
+            self.log.log(
+                logging.WARNING if is_inactive(reference) else logging.INFO, "%s", status_line(reference)
+            )
+        self._last_seen = reference
         return done_event(asset=reference) if is_active(reference) else None
 
     def report(self) -> str:
         """Say how the asset is."""
         if self._last_seen is None:
-            return f"{self._name} was not seen yet."
-        return f"{self._name} is still {self._last_seen}."
-
-    @property
-    def _name(self) -> str:
-        return f"Asset {self.asset_type} of {self.item_type} {self.item_id}"
+            return f"Asset {self.asset_type} of {self.item_type} {self.item_id} was not seen yet."
+        return status_line(self._last_seen)

@@ -83,6 +83,26 @@ def test_too_late(planet: Sandbox, runner: Runner, sensor: Any, scenes: Scenes, 
 
 
 @DEFERRABLE
+def test_what_nobody_has_activated_is_said_at_once_and_in_the_end(
+    planet: Sandbox, runner: Runner, sensor: Any, deferrable: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(AirflowSensorTimeout, match="PlanetActivateAssetOperator") as caught:
+        runner.run(sensor(deferrable=deferrable, timeout=0.2))
+    assert "goes on" not in str(caught.value)
+    said = [line for line in capsys.readouterr().out.splitlines() if "is inactive" in line]
+    assert "warning" in said[0]
+    assert "PlanetActivateAssetOperator" in said[0]
+
+
+@DEFERRABLE
+def test_soft_fail_never_hides_an_asset_that_there_is_not(
+    planet: Sandbox, runner: Runner, sensor: Any, deferrable: bool
+) -> None:
+    with pytest.raises(AssetUnavailableError):
+        runner.run(sensor(deferrable=deferrable, asset_type="ortho_nothing", soft_fail=True))
+
+
+@DEFERRABLE
 def test_an_asset_that_there_is_not(
     planet: Sandbox, runner: Runner, sensor: Any, scenes: Scenes, deferrable: bool
 ) -> None:

@@ -220,6 +220,42 @@ def test_soft_fail_skips_what_waiting_wont_mend(
         runner.run(sensor(order_id, mode=mode, soft_fail=True, deferrable=False))
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("status", "error"), [(401, AuthenticationError), (403, PlanetError), (404, NotFoundError)]
+)
+def test_soft_fail_never_hides_a_refusal(
+    planet: Sandbox, runner: Runner, place: Any, mode: str, status: int, error: type[PlanetError]
+) -> None:
+    order_id = place("queued")
+    planet.faults.add(
+        Fault(kind="status", status=status, path="/orders/", times=None, skip=int(mode == "deferred"))
+    )
+    with pytest.raises(error) as caught:
+        runner.run(sensor(order_id, soft_fail=True, timeout=60, **MODES[mode]))
+    assert isinstance(caught.value, AirflowFailException)
+    assert len(runner.deferrals) == (mode == "deferred")
+
+
+def test_soft_fail_never_hides_bad_input(runner: Runner) -> None:
+    with pytest.raises(PlanetError, match="order_id"):
+        runner.run(sensor("no order", soft_fail=True))
+
+
+def test_soft_fail_never_hides_an_event_that_is_not_understood(runner: Runner) -> None:
+    with pytest.raises(TriggerEventError):
+        runner.resume(sensor("x", soft_fail=True), {"status": "?"})
+
+
+def test_a_skip_says_why(planet: Sandbox, runner: Runner, place: Any) -> None:
+    order_id = place("failed")
+    planet.clock.advance(600)
+    with pytest.raises(
+        AirflowSkipException, match=f"soft_fail is set: Order {order_id} ended as failed: the hint"
+    ):
+        runner.run(sensor(order_id, soft_fail=True, deferrable=False))
+
+
 def test_each_poke_of_a_reschedule_is_one_request(planet: Sandbox, runner: Runner, place: Any) -> None:
     order_id, ti = place(), FakeTaskInstance()
     wait = sensor(order_id, mode="reschedule", poke_interval=120, deferrable=False)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from planet_provider.client import checks
 from planet_provider.client.cancelling import Cancellation, cancel_orders
+from planet_provider.client.wording import counted
 from planet_provider.exceptions import InvalidInputError, OrderNotCancellableError
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.operators.base import PlanetOperator
@@ -59,7 +60,7 @@ class PlanetCancelOrderOperator(PlanetOperator):
             outcome: [order.order_id for order in orders if order.outcome == outcome]
             for outcome in ("cancelled", "not_cancellable", "not_found")
         }
-        self.log.info("Cancelled %d of %d orders.", len(by_outcome["cancelled"]), len(orders))
+        self.log.info("Cancelled %d of %s.", len(by_outcome["cancelled"]), counted(len(orders), "order"))
         left = [order for order in orders if order.outcome != "cancelled"]
         for order in left:
             self.log.warning("Not cancelled: %s", _described(order))
@@ -100,7 +101,8 @@ def _not_cancelled(left: Sequence[Cancellation], total: int) -> OrderNotCancella
     if len(left) > _SHOWN:
         lines.append(f"and {len(left) - _SHOWN} more")
     return OrderNotCancellableError(
-        f"{len(left)} of {total} orders are not cancelled: {'; '.join(lines)}. Only queued orders can be.",
+        f"{len(left)} of {counted(total, 'order')} could not be cancelled: {'; '.join(lines)}. "
+        "Only queued orders can be.",
         status=409,
         request="POST /compute/ops/bulk/orders/v2/cancel",
         messages=lines,

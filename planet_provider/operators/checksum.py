@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from planet_provider.client import checks
+from planet_provider.client.wording import counted, file_size
 from planet_provider.exceptions import InvalidInputError, TransferError
 from planet_provider.hooks.storage import location, store_and_name, store_at, templated
 from planet_provider.hooks.task_errors import task_errors
@@ -90,11 +91,11 @@ class PlanetValidateChecksumOperator(PlanetTransferOperator):
                     "on_mismatch", on_mismatch, "is for an order's folder; of one file no order is known."
                 )
             size = verify_file(store_and_name(self.path, "path"), self.expected, checksum)
-            self.log.info("%s, %d bytes: as it should be.", self.path, size)
+            self.log.info("%s, %s: as it should be.", self.path, file_size(size))
             return {"validated": 1, "bytes": size, **result}
         with self.transferring():
             found, again = self._order(mending=on_mismatch == "redownload")
-        self.log.info("%d files, %d bytes: all as they should be.", found.validated, found.bytes)
+        self.log.info("%s, %s: as expected.", counted(found.validated, "file"), file_size(found.bytes))
         return {
             "validated": found.validated,
             "bytes": found.bytes,

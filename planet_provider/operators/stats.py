@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from planet_provider.client import checks, data, filters
+from planet_provider.client.wording import counted
 from planet_provider.exceptions import InvalidInputError
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.templates import area_name, text_name
@@ -100,7 +101,9 @@ class PlanetSearchStatsOperator(PlanetOperator):
                 "interval, or a shorter window.",
             )
         count = sum(bucket["count"] for bucket in buckets)
-        self.log.info("%d items in %d buckets of a %s.", count, len(buckets), self.interval)
+        self.log.info(
+            "%s in %s of a %s.", counted(count, "item"), counted(len(buckets), "bucket"), self.interval
+        )
         return {
             "count": count,
             "interval": found.get("interval", self.interval),

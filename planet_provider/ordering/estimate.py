@@ -11,6 +11,7 @@ from typing import Any
 from planet_provider.client import data, filters
 from planet_provider.client.geometry import is_reference
 from planet_provider.client.session import PlanetSession
+from planet_provider.client.wording import counted
 from planet_provider.exceptions import InvalidInputError, OrderTooLargeError, PlanetError
 
 log = logging.getLogger(__name__)
@@ -43,9 +44,11 @@ class Estimate:
 
     def __str__(self) -> str:
         within = "clipped to the area of interest" if self.clipped else "whole footprints"
-        unknown = f"; {self.unknown_items} items are not in the catalogue" if self.unknown_items else ""
-        outside = f"; {self.outside_items} items lie outside of that area" if self.outside_items else ""
-        return f"{self.scenes} scenes, {self.area_km2:,.1f} km² ({within}){unknown}{outside}"
+        unknown = (
+            f"; not in the catalogue: {counted(self.unknown_items, 'item')}" if self.unknown_items else ""
+        )
+        outside = f"; outside of that area: {counted(self.outside_items, 'item')}" if self.outside_items else ""
+        return f"{counted(self.scenes, 'scene')}, {self.area_km2:,.1f} km² ({within}){unknown}{outside}"
 
 
 def estimate(session: PlanetSession, request: Mapping[str, Any]) -> Estimate:
@@ -111,8 +114,8 @@ def check_size(found: Estimate, *, max_items: int | None = None, max_area_km2: f
     """
     if max_items is not None and found.scenes > max_items:
         raise OrderTooLargeError(
-            f"The order has {found.scenes} scenes, more than max_items={max_items}. It was not placed: narrow "
-            "the search, order in smaller batches, or raise max_items."
+            f"The order has {counted(found.scenes, 'scene')}, more than max_items={max_items}. It was not placed: "
+            "narrow the search, order in smaller batches, or raise max_items."
         )
     if max_area_km2 is None:
         return
@@ -233,3 +236,14 @@ def _polygons(geometry: Any) -> Iterator[Any]:
         yield geometry
     for part in getattr(geometry, "geoms", ()):
         yield from _polygons(part)
+
+
+def footprint_km2(footprint: Any) -> float | None:
+    """Return a footprint's area in square kilometres, geodesic, on WGS 84; ``None`` if it can't be understood.
+
+    :param footprint: GeoJSON geometry.
+    """
+    try:
+        return _square_kilometres(footprint, None)
+    except Exception:  # geometries fail in many ways
+        return None

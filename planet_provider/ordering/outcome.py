@@ -10,6 +10,7 @@ from planet_provider.client.links import order_page
 from planet_provider.client.redact import redact_text
 from planet_provider.client.session import PlanetSession
 from planet_provider.client.states import OrderState, order_state
+from planet_provider.client.wording import grouped
 from planet_provider.exceptions import OrderCancelledError, OrderError, OrderFailedError, OrderPartialError
 
 _ERRORS: dict[OrderState, type[OrderError]] = {
@@ -42,6 +43,25 @@ def summary(order: Mapping[str, Any]) -> dict[str, Any]:
         "items": sum(len(product.get("item_ids") or ()) for product in order.get("products") or ()),
         "results": None if results is None else len(results),
         "missing": missing_items(order),
+    }
+
+
+def described(order: Mapping[str, Any]) -> str:
+    """Return an order's state with Planet's last message about it, unless that says only the state.
+
+    :param order: Its :func:`summary`.
+    """
+    message = order["last_message"].rstrip(".")
+    return order["state"] if _repeats(message, order["state"]) else f"{order['state']}: {message}"
+
+
+def _repeats(message: str, state: str) -> bool:
+    return message.lower().strip(" .") in {
+        "",
+        state,
+        f"order {state}",
+        f"order is {state}",
+        f"order has {state}",
     }
 
 
@@ -124,7 +144,8 @@ def check_outcome(
     if not state.is_final or state in accepted:
         return
     hints = [*order["error_hints"], order["last_message"]]
-    cause = "; ".join(hint for hint in hints if hint) or "Planet gave no reason"
+    said = [hint for hint in hints if hint and not _repeats(hint, state.value)]
+    cause = "; ".join(grouped(said)) or "Planet gave no reason"
     wanted = f", not {awaited}" if awaited is not None else ""
     advice = _ADVICE.get(state, "Check which state the task should wait for.")
     raise _ERRORS.get(state, OrderError)(

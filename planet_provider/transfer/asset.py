@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from planet_provider.client import checks
+from planet_provider.client.wording import file_size
 from planet_provider.exceptions import InvalidInputError, LinkExpiredError, UnexpectedResponseError
 from planet_provider.transfer.crew import DEFAULT_CONCURRENCY, Ranges
 from planet_provider.transfer.destination import Destination, open_store
@@ -125,8 +126,8 @@ def download_asset(
     present = {} if overwrite else batch.present()
     record = batch.bring(present)[0]
     log.info(
-        "%s is whole: %s, %d bytes, %s.",
-        *(source.name, record.path, record.bytes),
+        "%s is whole: %s, %s, %s.",
+        *(source.name, record.path, file_size(record.bytes)),
         "fetched" if record.downloaded else "it was there",
     )
     return record

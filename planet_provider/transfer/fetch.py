@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from planet_provider.client.wording import file_size
 from planet_provider.exceptions import (
     ChecksumError,
     IncompleteTransferError,
@@ -147,7 +148,9 @@ class Fetch:
     def _take_up(self) -> None:
         if not self._staging.position:
             return
-        log.info("%s: going on after %d bytes of an earlier try.", self._source.name, self._staging.position)
+        log.info(
+            "%s: going on after %s of an earlier try.", self._source.name, file_size(self._staging.position)
+        )
         for chunk in self._staging.replay():
             self._hash.update(chunk)
             self._watch.moved(len(chunk), reused=True)

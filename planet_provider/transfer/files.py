@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from planet_provider.client.wording import counted, file_size
 from planet_provider.exceptions import StorageError
 from planet_provider.transfer.crew import Crew, Ranges
 from planet_provider.transfer.digests import Checksum, Expected, Verified, hash_stream
@@ -119,9 +120,9 @@ class Batch:
         wanted = [task for task in self._tasks if task.entry.path not in present]
         threads = self._transfers.threads
         log.info(
-            "%d files, %d bytes to fetch; %d files, %d bytes are there already.",
-            *(len(wanted), sum(task.entry.expected.size or 0 for task in wanted)),
-            *(len(present), sum(record.bytes for record in present.values())),
+            "To fetch: %s, %s. Already there: %s, %s.",
+            *(counted(len(wanted), "file"), file_size(sum(task.entry.expected.size or 0 for task in wanted))),
+            *(counted(len(present), "file"), file_size(sum(record.bytes for record in present.values()))),
         )
         crew = Crew(self._watch, threads, len(wanted), self._transfers.ranges)
         with closing(crew):
@@ -168,7 +169,7 @@ class Batch:
             self._watch.check()
             staging.publish()
         self._watch.file_done()
-        log.debug("%s arrived whole: %d bytes.", name, fetched.size)
+        log.debug("%s arrived whole: %s.", name, file_size(fetched.size))
         measured = {fetched.checksum: fetched.digest}
         return _record(task, fetched.size, fetched.verified, measured, downloaded=True)
 

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from planet_provider.client import checks, orders
+from planet_provider.client.wording import counted, file_size
 from planet_provider.exceptions import TransferError, UnexpectedResponseError
 from planet_provider.transfer.archive import folder_of, is_archive
 from planet_provider.transfer.archive import unpack as unpack_archive
@@ -171,8 +172,8 @@ class _OrderDownload:
             unpacked=unpacked,
         )
         log.info(
-            "Order %s is whole in %s: %d files, %d bytes; %d fetched, %d were there.",
-            *(self.order_id, result.directory, len(records), result.bytes),
+            "Order %s is whole in %s: %s, %s; %d fetched, %d already there.",
+            *(self.order_id, result.directory, counted(len(records), "file"), file_size(result.bytes)),
             *(result.downloaded, result.skipped),
         )
         return result
@@ -235,7 +236,12 @@ class _OrderDownload:
                     overwrite=overwrite,
                     progress=self.transfers.progress,
                 )
-        log.info("Order %s: %d files in %d archives.", self.order_id, len(unpacked), len(archives))
+        log.info(
+            "Order %s: %s in %s.",
+            self.order_id,
+            counted(len(unpacked), "file"),
+            counted(len(archives), "archive"),
+        )
         return unpacked
 
     def _finish(

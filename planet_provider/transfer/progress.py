@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from planet_provider.client.wording import counted
+
 _UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
 
 
@@ -50,7 +52,7 @@ class Progress:
         return max(0, self.bytes_total - self.bytes_done) / speed if speed else None
 
     def __str__(self) -> str:
-        files = f"{self.files_done} of {self.files_total} files"
+        files = f"{self.files_done} of {counted(self.files_total, 'file')}"
         amount = f"{_amount(self.bytes_done, self.bytes_total)} of {_amount(self.bytes_total, unit=True)}"
         speed = f"{_amount(int(self.bytes_per_second), unit=True)}/s"
         if self.files_done >= self.files_total:

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from planet_provider.client.redact import redact_text
+from planet_provider.client.wording import file_size
 from planet_provider.exceptions import ContentChangedError, IncompleteTransferError, LinkExpiredError
 
 log = logging.getLogger(__name__)
@@ -54,16 +55,16 @@ class Tries:
         if position > self._furthest:
             self._furthest = position
             self._cuts = self._expiries = self._misfits = 0
-            log.info("%s: cut after %d bytes (%s); going on there.", self._name, position, what)
+            log.info("%s: cut after %s (%s); going on there.", self._name, file_size(position), what)
             return 0.0
         self._cuts += 1
         if self._cuts >= self._patience.cuts:
             raise IncompleteTransferError(
-                f"{self._name}: {self._cuts} tries in a row got no further than {self._furthest} bytes; "
+                f"{self._name}: {self._cuts} tries in a row got no further than {file_size(self._furthest)}; "
                 f"the last one: {what}. What is here is kept for the next try where that is possible.",
                 file=self._name,
             ) from None
-        log.info("%s: cut after %d bytes again (%s).", self._name, position, what)
+        log.info("%s: cut after %s again (%s).", self._name, file_size(position), what)
         return float(self._patience.pause_seconds * 2 ** (self._cuts - 1))
 
     def expired(self) -> None:

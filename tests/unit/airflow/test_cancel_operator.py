@@ -84,7 +84,7 @@ def test_with_require_all_the_error_lists_what_is_left(
     task = PlanetCancelOrderOperator(
         task_id="cancel", order_ids=[*placed, queued, NO_ORDER], require_all=True
     )
-    with pytest.raises(OrderNotCancellableError, match="4 of 5 orders are not cancelled") as caught:
+    with pytest.raises(OrderNotCancellableError, match="4 of 5 orders could not be cancelled") as caught:
         runner.run(task)
     assert f"{placed[1]}: it is running" in str(caught.value)
     assert f"{NO_ORDER}: there is no such order" in str(caught.value)

@@ -13,7 +13,7 @@ from planet_provider.exceptions import (
     OrderPartialError,
     UnknownStateError,
 )
-from planet_provider.ordering.outcome import check_outcome, is_reached, summary
+from planet_provider.ordering.outcome import check_outcome, described, is_reached, summary
 
 ORDER_ID = "f05b1ed7-11f0-43da-960c-a624f7c355c8"
 
@@ -145,3 +145,18 @@ class TestOutcome:
         ) as caught:
             check_outcome(summary(order()), awaited=OrderState.CANCELLED)
         assert type(caught.value) is OrderError
+
+
+def test_equal_hints_are_counted_and_the_message_is_bounded() -> None:
+    ended = summary(order("failed", error_hints=["no such band"] * 400, last_message="Order failed"))
+    with pytest.raises(OrderFailedError, match=r"ended as failed: no such band \(400 times\)\. ") as caught:
+        check_outcome(ended)
+    assert len(str(caught.value)) < 400
+    assert "Order failed" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"), [("Order failed", "failed"), ("", "failed"), ("No credit.", "failed: No credit")]
+)
+def test_a_message_that_repeats_the_state_is_left_out(message: str, shown: str) -> None:
+    assert described(summary(order("failed", last_message=message))) == shown

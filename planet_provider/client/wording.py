@@ -1,0 +1,43 @@
+"""Numbers in messages: counts with the right plural, and sizes that people can read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+
+#: Different texts that a message shows, and characters of each.
+_MOST_TEXTS = 10
+_MOST_CHARACTERS = 300
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 scene", "2 batches", "12,000 items".
+
+    :param noun: In the singular.
+    """
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number:,} {noun}{'es' if noun.endswith(('ch', 's', 'x')) else 's'}"
+
+
+def file_size(number: int) -> str:
+    """Return a size: "1 byte", "999 bytes", "1.2 GB"."""
+    for factor, unit in _UNITS:
+        # What rounds to 1000 of a unit is 1.0 of the next one.
+        if number >= factor * 0.99995 and number >= 1000:
+            return f"{number / factor:.1f} {unit}"
+    return counted(number, "byte")
+
+
+def grouped(texts: Iterable[str]) -> list[str]:
+    """Return texts without repetition, shortened, at most some ten of them, the most frequent first."""
+    counts = Counter(texts).most_common()
+    shown = []
+    for text, number in counts[:_MOST_TEXTS]:
+        short = text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"
+        shown.append(short if number == 1 else f"{short.rstrip('.')} ({number:,} times)")
+    if len(counts) > _MOST_TEXTS:
+        shown.append(f"and {len(counts) - _MOST_TEXTS:,} more")
+    return shown

@@ -154,12 +154,12 @@ def retry_after(response: httpx.Response) -> float | None:
     until = _http_date(value)
     if until is None:
         return None
-    now = answered_at(response) or datetime.now(timezone.utc)
+    now = server_time(response) or datetime.now(timezone.utc)
     return min(max(0.0, (until - now).total_seconds()), MAX_RETRY_AFTER_SECONDS)
 
 
-def answered_at(response: httpx.Response) -> datetime | None:
-    """Return when an answer was given, by the server's clock: to the second, and not later than it was."""
+def server_time(response: httpx.Response) -> datetime | None:
+    """Return the server's clock when it answered, to the second; ``None`` if the answer doesn't say."""
     return _http_date(response.headers.get("Date", ""))
 
 

@@ -33,7 +33,7 @@ from planet_provider.client.ratelimit import RateLimiter, open_store
 from planet_provider.client.redact import install_log_redaction, origin, redact_url
 from planet_provider.client.redirects import MAX_REDIRECTS, NEW_LINK, checked, discard, followed
 from planet_provider.client.repeated import Attempts
-from planet_provider.client.responses import answered_at, result, transport_error
+from planet_provider.client.responses import result, server_time, transport_error
 from planet_provider.client.retry import QueueTime, retry_options
 from planet_provider.exceptions import PlanetError, RateLimitError, TransferError, UnexpectedResponseError
 
@@ -138,8 +138,8 @@ class PlanetSession(_Core):
 
     def __init__(self, config: PlanetConfig, *, limiter: RateLimiter | None = None) -> None:
         super().__init__(config, limiter)
-        #: When Planet gave its latest answer to a call, by its own clock; ``None`` before the first.
-        self.answered_at: datetime | None = None
+        #: The server's clock at its latest answer; ``None`` before one, or if no answer says.
+        self.server_time: datetime | None = None
         self._http = CookielessClient(**self._client_options())
         use_large_reads(self._http)
         self._headers = {**self._http.headers, "accept-encoding": "identity"}
@@ -230,7 +230,7 @@ class PlanetSession(_Core):
                 response = self._http.request(**self._request_options(call, sending.auth))
             except httpx.HTTPError as error:
                 raise transport_error(error, call.label) from error
-            self.answered_at = answered_at(response) or self.answered_at
+            self.server_time = server_time(response) or self.server_time
             return result(call, response)
 
     def _retrying(
@@ -320,6 +320,8 @@ class AsyncPlanetSession(_Core):
     def __init__(self, config: PlanetConfig, *, limiter: RateLimiter | None = None) -> None:
         super().__init__(config, limiter)
         self._http = CookielessAsyncClient(**self._client_options())
+        #: The server's clock at its latest answer; ``None`` before one, or if no answer says.
+        self.server_time: datetime | None = None
 
     async def __aenter__(self) -> AsyncPlanetSession:
         return self
@@ -377,6 +379,7 @@ class AsyncPlanetSession(_Core):
                 response = await self._http.request(**self._request_options(call, auth))
             except httpx.HTTPError as error:
                 raise transport_error(error, call.label) from error
+        self.server_time = server_time(response) or self.server_time
         try:
             return result(call, response)
         except RateLimitError as error:

@@ -198,7 +198,7 @@ class _Placing:
         """Place the order, and find out what became of it."""
         if self.before_placing is not None:
             self.before_placing(self.request)
-        began = self.session.answered_at or datetime.now(timezone.utc)
+        began = self.session.server_time or datetime.now(timezone.utc)
         cause: PlanetError | None = None
 
         def before_attempt() -> None:
@@ -286,7 +286,7 @@ class _Placing:
         """Return from when an order may be, at the earliest. A run can't have begun after Planet's now."""
         if self.max_age is None:
             return None
-        now = self.session.answered_at  # to the second: it may be later by a part of one
+        now = self.session.server_time  # to the second: it may be later by a part of one
         asked_at = self.asked_at if now is None else min(self.asked_at, now + timedelta(seconds=1))
         try:
             return asked_at - self.max_age

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from planet_provider.client import data
 from planet_provider.client.config import PlanetConfig
+from planet_provider.client.responses import not_understood
 from planet_provider.client.session import AsyncPlanetSession
 from planet_provider.exceptions import (
     AuthenticationError,
@@ -162,6 +163,9 @@ class AssetPoller(Poller[Assets]):
                 await self.fail(key, error)
         except asyncio.TimeoutError:
             trouble = TransportError(f"No answer for {' '.join(key)} within {watch.SINGLE_SECONDS:g} s.")
+        except Exception as error:
+            # An answer that nobody thought of must not end all waits of the account.
+            trouble = not_understood(f"Assets of {' '.join(key)}", error)
         known.looked = begun
         known.failures = 0 if trouble is None else known.failures + 1
         known.trouble = None if trouble is None else str(trouble)

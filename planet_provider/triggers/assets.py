@@ -36,8 +36,11 @@ class PlanetAssetTrigger(PlanetTrigger):
         planet_conn_id: str,
         poke_interval: float,
         deadline: float | None = None,
+        **unknown: Any,
     ) -> None:
-        super().__init__(planet_conn_id=planet_conn_id, poke_interval=poke_interval, deadline=deadline)
+        super().__init__(
+            planet_conn_id=planet_conn_id, poke_interval=poke_interval, deadline=deadline, **unknown
+        )
         self.item_type = item_type
         self.item_id = item_id
         self.asset_type = asset_type

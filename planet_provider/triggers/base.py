@@ -47,6 +47,19 @@ def deferral_timeout(deadline: float) -> timedelta:
     return timedelta(seconds=max(0.0, deadline - time.time()) + _DEFERRAL_GRACE_SECONDS)
 
 
+def log_deferral(log: Any, deadline: float) -> None:
+    """Say in a task's log, before it defers, what comes next. A worker can't see whether a triggerer runs.
+
+    :param log: The task's.
+    :param deadline: The trigger's, UTC, as seconds since the epoch.
+    """
+    log.info(
+        "The triggerer waits from here, for %.0f s at most. If no line follows within a minute, check that "
+        "one runs: airflow jobs check --job-type TriggererJob",
+        deadline - time.time(),
+    )
+
+
 class PlanetTrigger(BaseTrigger):
     """Wait for something of Planet's, together with all others who wait for the like.
 
@@ -55,16 +68,20 @@ class PlanetTrigger(BaseTrigger):
     :param planet_conn_id: Airflow connection of type ``planet``.
     :param poke_interval: Seconds between two looks, at most; > 0.
     :param deadline: UTC, as seconds since the epoch, after which the wait has timed out; ``None`` for never.
+    :param unknown: Arguments of a worker that runs a newer version than this triggerer. They are ignored.
     """
 
     #: What looks for this kind of trigger.
     poller: ClassVar[type[Poller[Any]]]
 
-    def __init__(self, *, planet_conn_id: str, poke_interval: float, deadline: float | None = None) -> None:
+    def __init__(
+        self, *, planet_conn_id: str, poke_interval: float, deadline: float | None = None, **unknown: Any
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.planet_conn_id = planet_conn_id
         self.poke_interval = poke_interval
         self.deadline = deadline
+        self._unknown = sorted(unknown)
 
     @property
     @abstractmethod
@@ -104,6 +121,11 @@ class PlanetTrigger(BaseTrigger):
         yield TriggerEvent(await self._outcome())  # type: ignore[no-untyped-call]
 
     async def _outcome(self) -> dict[str, Any]:
+        if self._unknown:
+            self.log.warning(
+                "This triggerer runs an older version of airflow-provider-planet than the worker: it ignores %s.",
+                ", ".join(self._unknown),
+            )
         try:
             return await self.wait()
         except PlanetError as error:
@@ -114,7 +136,8 @@ class PlanetTrigger(BaseTrigger):
 
         :raises PlanetError: Waiting won't mend it.
         """
-        async with watching(self.poller, self.planet_conn_id, self.key, self.poke_interval) as joined:
+        until = self._deadline(asyncio.get_running_loop().time())
+        async with watching(self.poller, self.planet_conn_id, self.key, self.poke_interval, until) as joined:
             return await self._wait(*joined)
 
     async def _wait(self, poller: Poller[Any], waiter: Waiter[Any]) -> dict[str, Any]:

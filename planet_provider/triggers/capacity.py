@@ -28,9 +28,17 @@ class PlanetOrderCapacityTrigger(PlanetTrigger):
     poller = CapacityPoller
 
     def __init__(
-        self, *, planet_conn_id: str, poke_interval: float, deadline: float, not_before: float | None = None
+        self,
+        *,
+        planet_conn_id: str,
+        poke_interval: float,
+        deadline: float,
+        not_before: float | None = None,
+        **unknown: Any,
     ) -> None:
-        super().__init__(planet_conn_id=planet_conn_id, poke_interval=poke_interval, deadline=deadline)
+        super().__init__(
+            planet_conn_id=planet_conn_id, poke_interval=poke_interval, deadline=deadline, **unknown
+        )
         self.not_before = not_before
 
     def facts(self) -> dict[str, Any]:

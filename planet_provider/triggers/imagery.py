@@ -7,21 +7,23 @@ import hashlib
 import json
 import logging
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, cast
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from planet_provider.client import checks, data, filters
 from planet_provider.client import geometry as geometries
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.session import AsyncPlanetSession
+from planet_provider.client.redact import redact_text
 from planet_provider.exceptions import ConfigurationError, InvalidInputError, PlanetError
 from planet_provider.hooks.connection import DEFAULT_CONN_ID
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.triggers.imagery_state import ImageryState, moment, stamp
+from planet_provider.triggers.patience import bounded_pages, open_session
 
 # Not the trigger's own: a watch belongs to no task, and has no task's log.
 log = logging.getLogger(__name__)
@@ -80,6 +82,8 @@ class PlanetImageryTrigger(BaseEventTrigger):
         search comes to know of, or what matches, later than that is missed.
     :param max_age_days: Leave out items acquired more days than this before the look; > 0. Default: all. Archives
         are reprocessed, and years of items then come as new.
+    :param unknown: Arguments that this version doesn't know. A DAG is refused with them; a triggerer ignores
+        them, as the DAG may have been serialized by a newer version.
     """
 
     def __init__(
@@ -94,6 +98,7 @@ class PlanetImageryTrigger(BaseEventTrigger):
         max_items: int = checks.MAX_ORDER_ITEMS,
         overlap: float = 3600.0,
         max_age_days: float | None = None,
+        **unknown: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.item_types = item_types
@@ -105,6 +110,8 @@ class PlanetImageryTrigger(BaseEventTrigger):
         self.max_items = max_items
         self.overlap = overlap
         self.max_age_days = max_age_days
+        self._unknown = sorted(unknown)
+        self._odd: set[str] = set()
         self._state: ImageryState | None = None
         self._unsaved = False
         self._failures = 0
@@ -117,6 +124,11 @@ class PlanetImageryTrigger(BaseEventTrigger):
 
         :raises InvalidInputError: A parameter is malformed; the message names it.
         """
+        if self._unknown:
+            raise InvalidInputError(self._unknown[0], "…", "PlanetImageryTrigger has no such parameter.")
+        return self._serialized()
+
+    def _serialized(self) -> tuple[str, dict[str, Any]]:
         kind = type(self)
         return f"{kind.__module__}.{kind.__qualname__}", self._subject() | {
             "poke_interval": float(checks.number(self.poke_interval, "poke_interval", above=0)),
@@ -191,18 +203,39 @@ class PlanetImageryTrigger(BaseEventTrigger):
                 max_vertices=config.max_vertices,
             ),
         )
-        # Not in the loop: the first session of a process loads certificates, and what its limiter needs.
-        async with await asyncio.to_thread(AsyncPlanetSession, config) as session:
-            async for page in session.pages(call):
-                for item in page:
-                    item_type, item_id = item["properties"]["item_type"], item["id"]
+        async with (
+            await open_session(config) as session,
+            aclosing(bounded_pages(cast("AsyncGenerator[list[Any], None]", session.pages(call)))) as pages,
+        ):
+            async for page in pages:
+                for item_type, item_id, at in filter(None, map(self._understood, page)):
                     if (item_type, item_id) not in known and count < most:
                         known.add((item_type, item_id))
-                        news.setdefault(item_type, {})[item_id] = moment(item["properties"].get("published"))
+                        news.setdefault(item_type, {})[item_id] = at
                         count += 1
+                state.server_time = session.server_time
                 if count >= most:
                     break
         return [_batch(item_type, items) for item_type, items in news.items()]
+
+    def _understood(self, item: Any) -> tuple[str, str, datetime] | None:
+        """Return an item's type, id and time of publication; ``None`` if it has none."""
+        try:
+            properties, item_id = item["properties"], item["id"]
+            found = checks.item_type(properties["item_type"]), checks.item_id(item_id)
+            return *found, moment(properties["published"])
+        except (PlanetError, KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+            item_id = redact_text(str(item.get("id") if isinstance(item, dict) else item))[:100]
+            if item_id not in self._odd:
+                self._odd.add(item_id)
+                log.warning(
+                    "%s skips the item %s, because the answer about it can't be understood: %s: %s",
+                    self._name,
+                    item_id,
+                    type(error).__name__,
+                    redact_text(str(error))[:200],
+                )
+            return None
 
     async def _config(self) -> PlanetConfig:
         # Read anew for each look: a credential that was refused may have been replaced.
@@ -265,7 +298,9 @@ class PlanetImageryTrigger(BaseEventTrigger):
 
         :raises ConfigurationError: What is kept can't be understood.
         """
-        self.serialize()  # checks all parameters
+        self._serialized()  # checks all parameters
+        if self._unknown:
+            log.warning("%s ignores parameters of a newer version: %s.", self._name, ", ".join(self._unknown))
         key = self._key
         kept = [value for store in self._stores() if (value := await store.aget(key)) is not None]
         try:

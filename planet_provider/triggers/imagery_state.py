@@ -36,12 +36,14 @@ class ImageryState:
     :param watermark: Until when all was told of that the search knew.
     :param seen: What was told of and lies within the overlap: ``{"item_type", "item_ids", "published_to"}``.
     :param pending: Batches that are to be told of, or may not have arrived.
+    :param server_time: The server's clock at the latest look, if it is known. It isn't kept.
     """
 
     since: datetime
     watermark: datetime
     seen: list[Batch] = field(default_factory=list)
     pending: list[Batch] = field(default_factory=list)
+    server_time: datetime | None = None
 
     def begin(self, overlap: timedelta) -> datetime:
         """Return from which time of publication on to look.
@@ -61,7 +63,7 @@ class ImageryState:
         """
         latest = max(moment(batch["published_to"]) for batch in self.pending)
         # An item from the future must not hide what is published until then.
-        self.watermark = max(self.watermark, min(latest, datetime.now(timezone.utc)))
+        self.watermark = max(self.watermark, min(latest, self.server_time or datetime.now(timezone.utc)))
         self.seen += [
             {name: batch[name] for name in ("item_type", "item_ids", "published_to")}
             for batch in self.pending

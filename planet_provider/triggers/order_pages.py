@@ -12,6 +12,7 @@ import pendulum
 
 from planet_provider.client import orders
 from planet_provider.client.session import AsyncPlanetSession
+from planet_provider.triggers.patience import bounded_pages
 
 Page = list[dict[str, Any]]
 
@@ -57,7 +58,7 @@ class OrderPages:
         while True:
             asked, first = self.rows, True
             call = orders.changes(page_size=asked, **criteria)
-            pages = cast("AsyncGenerator[Page, None]", session.pages(call))
+            pages = bounded_pages(cast("AsyncGenerator[Page, None]", session.pages(call)))
             async with aclosing(pages):
                 async for page in pages:
                     self.requests += 1
@@ -106,8 +107,15 @@ class Watermark:
         self._now = now
         self._set_at = now()
 
-    def credible(self, moments: Iterable[datetime]) -> list[datetime]:
-        """Return those that don't lie in the future, neither by the changes so far nor by this host's clock."""
+    def credible(self, moments: Iterable[datetime], server_time: datetime | None = None) -> list[datetime]:
+        """Return those that don't lie in the future.
+
+        :param moments: Times of change.
+        :param server_time: The server's clock, which decides. If it isn't known, a time may lie somewhat ahead of
+            the changes so far and of this host's clock.
+        """
+        if server_time is not None:
+            return [at for at in moments if at <= server_time]
         bound = datetime.fromtimestamp(time.time(), timezone.utc)
         if self.at is not None:
             bound = max(bound, self.at + timedelta(seconds=self._now() - self._set_at))

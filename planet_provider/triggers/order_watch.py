@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from planet_provider.client import orders
 from planet_provider.client.config import PlanetConfig
+from planet_provider.client.responses import not_understood
 from planet_provider.client.session import AsyncPlanetSession
 from planet_provider.client.states import OrderState
 from planet_provider.exceptions import (
@@ -135,6 +136,11 @@ class OrderPoller(Poller[Summary]):
             if self._started is not None:
                 await self._changes(session)
             await self._catch_up(session)
+        except PlanetError as error:
+            # Lists that can't be read must not blind the waits. If nothing answers, this doesn't either.
+            if error.retryable and self._started is not None:
+                self._ask_singly(session, self._missing())
+            raise
         finally:
             self.pace.took(self._pages.requests - before, begun)
         if self._pages.requests > before:
@@ -159,7 +165,7 @@ class OrderPoller(Poller[Summary]):
             async for page in pages:
                 await self._show(page)
                 moments = [at for at in map(modified, page) if at is not None]
-                credible = self._watermark.credible(moments)
+                credible = self._watermark.credible(moments, session.server_time)
                 seen = [max([*seen, *credible])] if seen or credible else []
                 if since is None and moments and self._reaches_back(min(moments), max(seen or moments)):
                     break
@@ -173,16 +179,24 @@ class OrderPoller(Poller[Summary]):
 
     async def _catch_up(self, session: AsyncPlanetSession) -> None:
         """Look for orders that no answer has shown. Those that are asked for singly hold up nobody."""
-        now = self.loop.time()
-        missing = {
-            key
-            for key, known in self._known.items()
-            if known.ask_at <= now and key not in self.flight and self._is_unseen(key)
-        }
+        missing = self._missing()
         if len(missing) > FEW:
             await self._list(session, missing, float("inf"), state=_ACTIVE)
         if len(missing) > FEW:
             await self._list(session, missing, _MOST_ENDED, state=_ENDED, sort_by=_LATEST_FIRST)
+        self._ask_singly(session, missing)
+
+    def _missing(self) -> set[Hashable]:
+        """Return the orders that no answer has shown for long and that may be asked for."""
+        now = self.loop.time()
+        return {
+            key
+            for key, known in self._known.items()
+            if known.ask_at <= now and key not in self.flight and self._is_unseen(key)
+        }
+
+    def _ask_singly(self, session: AsyncPlanetSession, missing: set[Hashable]) -> None:
+        """Begin to ask for orders one by one, as far as the budget goes."""
         for key in sorted(filter(self._is_unseen, missing), key=self._asked_first):
             if not self._budget.take(self.loop.time()):
                 break
@@ -237,6 +251,9 @@ class OrderPoller(Poller[Summary]):
             trouble = error
         except asyncio.TimeoutError:
             trouble = TransportError(f"Order {order_id}: no answer within {watch.SINGLE_SECONDS:g} s.")
+        except Exception as error:
+            # An answer that nobody thought of must not end all waits of the account.
+            trouble = not_understood(f"Order {order_id}", error)
         if (known := self._known.get(order_id)) is not None:
             known.failures += 1
             known.trouble = str(trouble)
@@ -246,8 +263,9 @@ class OrderPoller(Poller[Summary]):
 
     async def _show(self, page: Page) -> None:
         for row in page:
-            if row["id"] in self.waiters:
-                await self._tell(row["id"], row)
+            order_id = row.get("id") if isinstance(row, dict) else None
+            if isinstance(order_id, str) and order_id in self.waiters:
+                await self._tell(order_id, row)
                 await self.breathe()
 
     async def _tell(self, order_id: str, row: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from planet_provider.client.states import OrderState, order_state
 from planet_provider.exceptions import PlanetError
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.hooks.task_state import has_ended_async
-from planet_provider.ordering.outcome import is_reached
+from planet_provider.ordering.outcome import described, is_reached
 from planet_provider.triggers.base import PlanetTrigger
 from planet_provider.triggers.events import done_event
 from planet_provider.triggers.order_watch import OrderPoller, Summary
@@ -50,8 +50,11 @@ class PlanetOrderTrigger(PlanetTrigger):
         deadline: float | None = None,
         cancel_on_kill: bool = False,
         note: dict[str, Any] | None = None,
+        **unknown: Any,
     ) -> None:
-        super().__init__(planet_conn_id=planet_conn_id, poke_interval=poke_interval, deadline=deadline)
+        super().__init__(
+            planet_conn_id=planet_conn_id, poke_interval=poke_interval, deadline=deadline, **unknown
+        )
         self.order_id = order_id
         self.state = state
         self.cancel_on_kill = cancel_on_kill
@@ -90,8 +93,7 @@ class PlanetOrderTrigger(PlanetTrigger):
 
     def _described(self, order: Summary) -> str:
         since = order["last_modified"] or order["created_on"]
-        message = order["last_message"].rstrip(".") or "Planet says nothing about it"
-        return f"{order['state']}: {message}. Since {since}. {order_page(self.order_id)}"
+        return f"{described(order)}. Since {since}. {order_page(self.order_id)}"
 
     async def on_kill(self) -> None:
         """Cancel the order where asked to, unless a new try goes on with it.

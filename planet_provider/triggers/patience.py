@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from typing import Any, TypeVar
@@ -13,8 +13,14 @@ from typing import Any, TypeVar
 from planet_provider.client.config import PlanetConfig
 from planet_provider.client.ratelimit import RateLimiter, open_store
 from planet_provider.client.session import AsyncPlanetSession
+from planet_provider.exceptions import TransportError, UnexpectedResponseError
 
 _T = TypeVar("_T")
+
+#: Seconds that a page of a list may take, beside waiting for the rate limit; and the pages of a list, at
+#: most: with 20 rows on each, the 20,000 orders of an organisation that is twice as busy as Planet allows.
+PAGE_SECONDS = 60.0
+MOST_PAGES = 1000
 
 #: Seconds between two looks at the clock of a request that stands in line, at least.
 _STEP_SECONDS = 0.1
@@ -84,6 +90,31 @@ def _load_backend() -> None:
         import anyio.lowlevel
 
         asyncio.run(anyio.lowlevel.checkpoint())
+
+
+async def bounded_pages(pages: AsyncGenerator[_T, None]) -> AsyncGenerator[_T, None]:
+    """Yield a list's pages, each in time, and not without end.
+
+    :param pages: Of a session of :func:`open_session`.
+    :raises TransportError: A page takes longer than :data:`PAGE_SECONDS`, however slowly it goes on.
+    :raises UnexpectedResponseError: There are more than :data:`MOST_PAGES`.
+    """
+    async with aclosing(pages):
+        for _ in range(MOST_PAGES):
+            try:
+                page = await within(PAGE_SECONDS, _next(pages))
+            except asyncio.TimeoutError:
+                raise TransportError(f"A list's page was not complete after {PAGE_SECONDS:g} s.") from None
+            if page is None:
+                return
+            yield page
+    raise UnexpectedResponseError(
+        f"A list has more than {MOST_PAGES:,} pages: its next links seem to have no end."
+    )
+
+
+async def _next(pages: AsyncGenerator[_T, None]) -> _T | None:
+    return await anext(pages, None)
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, _T]) -> _T:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import logging
+import random
 from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
 from planet_provider.client.config import PlanetConfig
+from planet_provider.client.redact import redact_text
+from planet_provider.exceptions import ConfigurationError, InvalidInputError, TransportError
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.triggers.waiter import Waiter
 from planet_provider.triggers.watch import Poller
+
+log = logging.getLogger(__name__)
 
 PollerT = TypeVar("PollerT", bound="Poller[Any]")
 
@@ -50,11 +59,35 @@ class Connections:
         self._reads: dict[str, _Read] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def config(self, conn_id: str) -> PlanetConfig:
-        """Read a connection, or return what was read a moment ago.
+    async def config(self, conn_id: str, until: float = float("inf")) -> PlanetConfig:
+        """Read a connection, or return what was read a moment ago. What a later read may mend is waited out.
 
-        :raises Exception: It couldn't be read, now or a moment ago.
+        :param until: Time of the event loop after which to give up.
+        :raises AirflowNotFoundException: There is no such connection.
+        :raises ConfigurationError: It is wrong.
+        :raises TransportError: It couldn't be read until then.
         """
+        loop = asyncio.get_running_loop()
+        for attempt in itertools.count(1):
+            try:
+                return await self._read_once(conn_id)
+            except (AirflowNotFoundException, ConfigurationError, InvalidInputError):
+                raise
+            except Exception as error:
+                why = redact_text(f"{type(error).__name__}: {error}")
+                pause = ERROR_SECONDS * random.uniform(1.0, 1.5)
+                if loop.time() + pause > until:
+                    raise TransportError(
+                        f"The connection {conn_id} couldn't be read: {why}. Check that the triggerer reaches "
+                        "Airflow's database and secrets backend.",
+                        sent=False,
+                    ) from None
+                if attempt == 1:
+                    log.warning("The connection %s can't be read now; it is tried again: %s", conn_id, why)
+            await asyncio.sleep(pause)
+        raise AssertionError("unreachable")
+
+    async def _read_once(self, conn_id: str) -> PlanetConfig:
         loop = asyncio.get_running_loop()
         came = loop.time()
         # A lock lets one after the other go on, where a future would wake thousands in one turn of the loop.
@@ -115,7 +148,7 @@ def _triggerer() -> Iterator[_Triggerer]:
 
 @asynccontextmanager
 async def watching(
-    kind: type[PollerT], conn_id: str, key: Hashable, poke_interval: float
+    kind: type[PollerT], conn_id: str, key: Hashable, poke_interval: float, until: float = float("inf")
 ) -> AsyncIterator[tuple[PollerT, Waiter[Any]]]:
     """Join the poller of a kind, and leave it.
 
@@ -123,9 +156,10 @@ async def watching(
     :param conn_id: Airflow connection of type ``planet``.
     :param key: What to look at.
     :param poke_interval: Seconds between two looks, at most.
+    :param until: Time of the event loop until which to wait for a connection that can't be read.
     """
     with _triggerer() as here:
-        poller = here.poller(kind, await here.connections.config(conn_id))
+        poller = here.poller(kind, await here.connections.config(conn_id, until))
         waiter = poller.join(key, poke_interval)
         try:
             yield poller, waiter

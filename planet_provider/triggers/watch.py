@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import ClassVar, Generic, TypeVar
 
 from planet_provider.client.config import PlanetConfig
+from planet_provider.client.responses import not_understood
 from planet_provider.client.session import AsyncPlanetSession
 from planet_provider.exceptions import (
     AuthenticationError,
@@ -250,6 +251,9 @@ class Poller(ABC, Generic[V]):
             except PlanetError as error:
                 # Whatever else it is: a proxy's 404 or 400 is no word about anybody's order.
                 self.failed(error)
+            except Exception as error:
+                # An answer that nobody thought of must not end all waits of the account.
+                self.failed(not_understood(f"Looking at {self.subject}", error))
         done = [one for one, asked in self._last.items() if self.looked_at(one.key) >= asked]
         async for waiter in self.each(done):
             self._last.pop(waiter, None)

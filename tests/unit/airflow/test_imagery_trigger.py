@@ -341,13 +341,20 @@ async def test_a_connection_that_comes_later(
         await watch.told(ids(there))
 
 
-async def test_an_item_without_a_time_is_an_outage_not_the_end(planet: Sandbox) -> None:
-    there = await catalogue(since := ago(3))
-    broken = {"_links": {}, "features": [{"id": "x", "properties": {"item_type": "PSScene"}}]}
-    planet.faults.add(Fault(kind="status", status=200, path=SEARCH, body=json.dumps(broken), times=2))
+async def test_an_odd_item_hides_no_other_and_is_logged_once(
+    planet: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = (await catalogue(since := ago(3)))[0]
+    odd = [
+        {"id": f"odd{at}", "properties": {"item_type": "PSScene", "published": at}}
+        for at in (None, 7, "soon")
+    ]
+    broken = {"_links": {}, "features": [None, {"id": "bare"}, *odd, good]}
+    planet.faults.add(Fault(kind="status", status=200, path=SEARCH, body=json.dumps(broken), times=None))
     async with watching(published_since=since) as watch:
-        await watch.told(ids(there))
-    assert set(watch.items) == ids(there)
+        await watch.told({good["id"]})
+        await more_looks(watch, planet)
+    assert sum("skips the item oddsoon" in one.getMessage() for one in caplog.records) == 1
 
 
 async def test_a_state_store_that_fails_loses_and_repeats_nothing(planet: Sandbox) -> None:
@@ -552,6 +559,18 @@ def test_an_item_of_the_future_does_not_hide_what_comes_before_it() -> None:
     state.told(timedelta(hours=1))
     assert state.watermark <= datetime.now(timezone.utc)
     assert state.known() == {("PSScene", "x")}
+
+
+def test_the_watermark_follows_the_servers_clock_and_not_this_hosts() -> None:
+    state = ImageryState(since=ago(3), watermark=ago(3), pending=[batch(ago(1), "x")], server_time=ago(2))
+    state.told(timedelta(hours=1))
+    assert state.watermark == state.server_time
+
+
+def test_a_parameter_of_a_newer_version_is_refused_in_a_dag_only() -> None:
+    trigger = PlanetImageryTrigger(item_types=["PSScene"], pok_interval=3)
+    with pytest.raises(InvalidInputError, match="pok_interval"):
+        trigger.serialize()
 
 
 def test_what_lies_behind_the_overlap_is_forgotten_and_not_looked_for_again() -> None:

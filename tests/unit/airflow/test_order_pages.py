@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -18,8 +18,9 @@ from watch_support import LIST, order_waits, place_at_once, until
 
 from planet_provider.client.config import PlanetConfig
 from planet_provider.client.session import AsyncPlanetSession
+from planet_provider.exceptions import UnexpectedResponseError
 from planet_provider.sandbox import Sandbox
-from planet_provider.triggers import order_pages
+from planet_provider.triggers import order_pages, patience
 from planet_provider.triggers.order_pages import OrderPages, Watermark, modified, rough_size
 
 LONGEST_TURN = 0.05
@@ -195,6 +196,23 @@ def test_what_lies_in_the_future_is_not_believed(clock: list[float]) -> None:
     # By the server's clock as much time has passed as here, whatever this host's says.
     clock[0] += 10_000
     assert mark.credible([at(13_000), at(14_000)]) == [at(13_000)]
+
+
+def test_the_servers_clock_decides_if_it_is_known(clock: list[float]) -> None:
+    mark = Watermark(lambda: clock[0])
+    assert mark.credible([at(-120), at(-60), at(300)], at(-90)) == [at(-120)]
+
+
+async def _pages(count: int) -> AsyncGenerator[list[int], None]:
+    for number in range(count):
+        yield [number]
+
+
+async def test_a_list_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "MOST_PAGES", 3)
+    assert [page async for page in patience.bounded_pages(_pages(2))] == [[0], [1]]
+    with pytest.raises(UnexpectedResponseError, match="no end"):
+        assert [page async for page in patience.bounded_pages(_pages(9))]
 
 
 def test_it_never_goes_back(clock: list[float]) -> None:

@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow_support import CONNECTION, Connect
 from watch_support import NOWHERE, order_waits
 
+from planet_provider.exceptions import TransportError
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.sandbox import Sandbox
 from planet_provider.triggers import sharing
@@ -56,6 +57,32 @@ async def test_a_connection_that_was_mended_is_read_again(
     assert (await connections.config("planet_default")).base_url == planet.url
     assert (await connections.config("planet_default")).base_url == planet.url
     assert len(reads) == 2
+
+
+async def test_a_read_that_fails_once_ends_no_wait(planet: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "ERROR_SECONDS", 0.01)
+    read, failures = PlanetHook.async_config, [RuntimeError("the API server is restarting")]
+
+    async def failing(self: PlanetHook) -> Any:
+        if failures:
+            raise failures.pop()
+        return await read(self)
+
+    monkeypatch.setattr(PlanetHook, "async_config", failing)
+    connections = sharing.Connections()
+    configs = await asyncio.gather(*(connections.config("planet_default") for _ in range(8)))
+    assert {config.base_url for config in configs} == {planet.url}
+
+
+async def test_a_read_that_keeps_failing_is_an_error_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "ERROR_SECONDS", 0.01)
+
+    async def failing(self: PlanetHook) -> Any:
+        raise RuntimeError("the database is away")
+
+    monkeypatch.setattr(PlanetHook, "async_config", failing)
+    with pytest.raises(TransportError, match="database is away"):
+        await sharing.Connections().config("planet_default", asyncio.get_running_loop().time() + 0.05)
 
 
 async def test_who_waited_meanwhile_takes_what_came_of_it(

@@ -17,6 +17,7 @@ from planet_provider import exceptions
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.sandbox import Fault, Sandbox
 from planet_provider.triggers.assets import PlanetAssetTrigger
+from planet_provider.triggers.capacity import PlanetOrderCapacityTrigger
 from planet_provider.triggers.events import error_event, read_event, timeout_event
 from planet_provider.triggers.orders import PlanetOrderTrigger
 
@@ -88,6 +89,16 @@ def test_what_the_database_holds(scenes: Scenes) -> None:
 def test_it_comes_back_as_it_was(scenes: Scenes, settings: dict[str, Any]) -> None:
     assert revived(order_trigger(**settings)).serialize() == order_trigger(**settings).serialize()
     assert isinstance(revived(asset_trigger(scenes)), PlanetAssetTrigger)
+
+
+async def test_arguments_of_a_newer_worker_are_ignored(planet: Sandbox, order_id: str) -> None:
+    planet.clock.advance(600)
+    values = {"planet_conn_id": "planet_default", "poke_interval": 0.1, "deadline": None, "of_tomorrow": 1}
+    trigger = PlanetOrderTrigger(order_id=order_id, **values)
+    assert (await first_event(trigger))["status"] == "done"
+    ids = {"item_type": "PSScene", "item_id": "x", "asset_type": "ortho_visual"}
+    for other in (PlanetAssetTrigger(**ids, **values), PlanetOrderCapacityTrigger(**values)):
+        assert "of_tomorrow" not in other.serialize()[1]
 
 
 async def test_done(planet: Sandbox, order_id: str) -> None:

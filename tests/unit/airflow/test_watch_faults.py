@@ -33,7 +33,7 @@ from planet_provider.client.ratelimit import RateLimiter, open_store
 from planet_provider.exceptions import ServerError
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.sandbox import Fault, Sandbox
-from planet_provider.triggers import asset_watch, base, order_watch, watch
+from planet_provider.triggers import asset_watch, base, order_watch, patience, watch
 from planet_provider.triggers.asset_watch import AssetPoller
 from planet_provider.triggers.base import PlanetTrigger
 from planet_provider.triggers.events import read_event
@@ -72,6 +72,28 @@ async def test_a_list_that_is_refused_fails_nobody(planet: Sandbox, placed: Plac
     asked = lists(planet)
     await until(lambda: lists(planet) > asked)
     assert not any(one.done() for one in waiting)
+    planet.clock.advance(600)
+    assert {event["order"]["state"] for event in await asyncio.gather(*waiting)} == {"success"}
+
+
+async def test_a_list_that_drips_is_given_up(
+    planet: Sandbox, placed: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "PAGE_SECONDS", 0.3)
+    waiting = order_waits(placed(5))
+    await until(lambda: lists(planet) >= 3)
+    planet.faults.add(Fault(kind="stall", seconds=3600, path=LIST_ONLY, times=1))
+    planet.clock.advance(600)
+    assert {event["order"]["state"] for event in await asyncio.gather(*waiting)} == {"success"}
+
+
+async def test_an_answer_that_nobody_thought_of_fails_nobody(planet: Sandbox, placed: Place) -> None:
+    waiting = order_waits(placed(5))
+    await until(lambda: lists(planet) >= 3)
+    # One that the decoder gives up.
+    deep = "[" * 100_000
+    planet.faults.add(Fault(kind="status", status=200, body=deep, path=LIST_ONLY, times=1))
+    await until(lambda: any(one.faults for one in planet.requests))
     planet.clock.advance(600)
     assert {event["order"]["state"] for event in await asyncio.gather(*waiting)} == {"success"}
 

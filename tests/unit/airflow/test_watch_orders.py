@@ -353,10 +353,10 @@ async def test_deadlines_are_each_ones_own(planet: Sandbox, place: Any) -> None:
 async def test_a_crash_of_the_poller_leaves_nobody_waiting(
     planet: Sandbox, place: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def crash(self: Any, session: Any) -> None:
+    async def crash(self: Any) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(order_watch.OrderPoller, "_catch_up", crash)
+    monkeypatch.setattr(order_watch.OrderPoller, "_until_due", crash)
     for one in waits(place(3)):
         with pytest.raises(RuntimeError, match="a bug"):
             await one

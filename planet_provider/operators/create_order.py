@@ -15,6 +15,7 @@ from planet_provider.client.config import PlanetConfig
 from planet_provider.client.links import order_page
 from planet_provider.client.session import PlanetSession
 from planet_provider.client.states import order_state
+from planet_provider.client.wording import counted
 from planet_provider.exceptions import (
     InvalidInputError,
     OrderConcurrencyError,
@@ -23,7 +24,7 @@ from planet_provider.exceptions import (
     TriggerEventError,
 )
 from planet_provider.hooks.delivery import with_credentials
-from planet_provider.hooks.order_link import PlanetOrderLink
+from planet_provider.hooks.order_link import LinksToOrder, PlanetOrderLink
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.task_state import has_ended
 from planet_provider.hooks.templates import text_name
@@ -40,6 +41,7 @@ from planet_provider.operators.delivery_field import (
 from planet_provider.ordering.estimate import Estimate, checked_estimate
 from planet_provider.ordering.outcome import (
     check_outcome,
+    described,
     is_reached,
     is_summary,
     summary,
@@ -47,7 +49,7 @@ from planet_provider.ordering.outcome import (
 )
 from planet_provider.ordering.place import PATIENCE_SECONDS, PlacedOrder, place_order
 from planet_provider.ordering.wait import until_reached
-from planet_provider.triggers.base import PlanetTrigger, deferral_timeout, is_deferrable
+from planet_provider.triggers.base import PlanetTrigger, deferral_timeout, is_deferrable, log_deferral
 from planet_provider.triggers.capacity import PlanetOrderCapacityTrigger
 from planet_provider.triggers.events import last_seen, read_event
 from planet_provider.triggers.orders import PlanetOrderTrigger
@@ -64,7 +66,7 @@ DEFAULT_TIMEOUT_SECONDS = 24 * 60 * 60.0
 _LEAST_SECONDS = 0.001
 
 
-class PlanetCreateOrderOperator(PlanetOperator):
+class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
     """Place an order, once: a retry, a clear or a backfill finds the order again instead of buying it twice.
 
     The request's digest goes into the order's name, ``<name> [<12 hex>]``, by which it is found. Tasks that
@@ -140,7 +142,6 @@ class PlanetCreateOrderOperator(PlanetOperator):
     template_fields_renderers = dict.fromkeys(
         ("products", "items", "tools", "delivery", "notifications", "stac", "hosting"), "json"
     )
-    operator_extra_links = (PlanetOrderLink(),)
 
     delivery = MaskedField(mask_credentials)
     notifications = MaskedField(mask_webhook)
@@ -245,7 +246,7 @@ class PlanetCreateOrderOperator(PlanetOperator):
         if not is_reached(order_state(order.get("state")), None):
             raise TriggerEventError(f"The trigger ended before the order did: {order!r}.")
         with self.hook.session() as session:
-            return self._ended(context, with_missing_items(session, order))
+            return self._ended(context, with_missing_items(session, order), session.config.base_url)
 
     def on_kill(self) -> None:
         """Cancel the order where asked to, unless a new try goes on with it."""
@@ -272,9 +273,14 @@ class PlanetCreateOrderOperator(PlanetOperator):
                 queue_seconds = error.wait_seconds if isinstance(error, RateLimitQueueError) else None
                 self._defer(self._capacity_trigger(deadline, queue_seconds), "execute_again", deadline)
             order = summary(placed.order) | self._facts(placed)
-            self.log.info("Order %s is %s: %s", placed.order_id, order["state"], order_page(placed.order_id))
+            self.log.info(
+                "Order %s is %s: %s",
+                placed.order_id,
+                order["state"],
+                order_page(placed.order_id, session.config.base_url),
+            )
             # Before any waiting, so that whoever kills the wait can find the order.
-            self._push(context, order)
+            self._push(context, order, session.config.base_url)
             if not self.wait_for_completion:
                 return self._done(context, order)
             if self.deferrable and not order_state(order["state"]).is_final:
@@ -282,7 +288,7 @@ class PlanetCreateOrderOperator(PlanetOperator):
             self._waiting = context["ti"], placed.order_id
             ended = self._wait(session, placed.order_id, deadline)
             self._waiting = None
-        return self._ended(context, ended | self._facts(placed))
+        return self._ended(context, ended | self._facts(placed), session.config.base_url)
 
     def _place(self, context: Context, session: PlanetSession, request: dict[str, Any]) -> PlacedOrder:
         def before_placing(wanted: Mapping[str, Any]) -> None:
@@ -355,9 +361,9 @@ class PlanetCreateOrderOperator(PlanetOperator):
         mask_credentials(complete)
         return complete
 
-    def _push(self, context: Context, order: dict[str, Any]) -> None:
+    def _push(self, context: Context, order: dict[str, Any], base_url: str) -> None:
         context["ti"].xcom_push(key="order", value=order)
-        PlanetOrderLink().persist(context, order["order_id"])
+        PlanetOrderLink().persist(self, context, order["order_id"], base_url)
 
     def _capacity_trigger(self, deadline: float, queue_seconds: float | None) -> PlanetTrigger:
         return PlanetOrderCapacityTrigger(
@@ -378,6 +384,7 @@ class PlanetCreateOrderOperator(PlanetOperator):
         )
 
     def _defer(self, trigger: PlanetTrigger, method_name: str, deadline: float) -> None:
+        log_deferral(self.log, deadline)
         self.defer(trigger=trigger, method_name=method_name, timeout=deferral_timeout(deadline))
 
     def _wait(self, session: PlanetSession, order_id: str, deadline: float) -> dict[str, Any]:
@@ -385,7 +392,7 @@ class PlanetCreateOrderOperator(PlanetOperator):
 
         def tell(order: dict[str, Any]) -> None:
             nonlocal said
-            said = f"Order {order_id} is {order['state']}: {order['last_message'].rstrip('.')}."
+            said = f"Order {order_id} is {described(order)}."
             self.log.info("%s", said)
 
         left = max(_LEAST_SECONDS, deadline - time.time())
@@ -396,15 +403,14 @@ class PlanetCreateOrderOperator(PlanetOperator):
             raise self._timed_out(order_id, f"{said} {order_page(order_id)}".lstrip())
         return ended
 
-    def _ended(self, context: Context, order: dict[str, Any]) -> str:
-        self._push(context, order)
+    def _ended(self, context: Context, order: dict[str, Any], base_url: str) -> str:
+        self._push(context, order, base_url)
         check_outcome(order, allow_partial=self.allow_partial)
         self.log.info("Order %s has ended: %s.", order["order_id"], order["state"])
         for batch in order.get("missing") or ():
             self.log.warning(
-                "%d %s items were not delivered: %s",
-                len(batch["item_ids"]),
-                batch["item_type"],
+                "%s not delivered: %s",
+                counted(len(batch["item_ids"]), f"{batch['item_type']} item"),
                 ", ".join(batch["item_ids"]),
             )
         return self._done(context, order)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from planet_provider.client import checks
-from planet_provider.hooks.order_link import PlanetOrderLink
+from planet_provider.hooks.order_link import LinksToOrder, PlanetOrderLink
 from planet_provider.hooks.storage import store_at, templated
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.templates import text_name
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from planet_provider.transfer.records import OrderTransfer
 
 
-class PlanetDownloadOrderOperator(PlanetTransferOperator):
+class PlanetDownloadOrderOperator(LinksToOrder, PlanetTransferOperator):
     """Download an order's files: whole, verified while streaming, or not at all.
 
     What is there already and agrees in size and digest is not fetched again; a broken download goes on where
@@ -61,7 +61,6 @@ class PlanetDownloadOrderOperator(PlanetTransferOperator):
         "unpack",
         "planet_conn_id",
     )
-    operator_extra_links = (PlanetOrderLink(),)
 
     def __init__(
         self,
@@ -97,9 +96,9 @@ class PlanetDownloadOrderOperator(PlanetTransferOperator):
         """Download the order."""
         self.check_flags()
         order_id = checks.order_id(self.order_id)
-        PlanetOrderLink().persist(context, order_id)
         store = store_at(self.destination, "destination")
         with self.transferring(), self.hook.session() as session:
+            PlanetOrderLink().persist(self, context, order_id, session.config.base_url)
             transfer = download_order(
                 session,
                 order_id,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from planet_provider.client import checks, collect, data, filters
 from planet_provider.client.call import Call
+from planet_provider.client.wording import counted
 from planet_provider.exceptions import InvalidInputError
 from planet_provider.hooks.storage import store_and_name, templated
 from planet_provider.hooks.task_errors import task_errors
@@ -16,6 +17,7 @@ from planet_provider.hooks.templates import area_name, text_name
 from planet_provider.operators.base import PlanetOperator
 from planet_provider.operators.batches import batches, write_batches
 from planet_provider.operators.empty_search import log_why_empty
+from planet_provider.operators.items_table import SHOWN_ITEMS, items_table
 from planet_provider.transfer.features import check_suffix, written
 from planet_provider.transfer.store import Store
 
@@ -107,7 +109,7 @@ class PlanetSearchOperator(PlanetOperator):
         """Search, page by page."""
         output = self._output()
         found: defaultdict[str, list[str]] = defaultdict(list)
-        count = 0
+        count, shown = 0, list[Item]()
         with ExitStack() as stack:
             session = stack.enter_context(self.hook.session())
             call = self._call(session.config.max_vertices)
@@ -115,6 +117,8 @@ class PlanetSearchOperator(PlanetOperator):
             if output is not None:
                 items = stack.enter_context(closing(written(items, *output)))
             for item in items:
+                if count < SHOWN_ITEMS:
+                    shown.append(item)
                 found[item["properties"]["item_type"]].append(item["id"])
                 count += 1
                 if output is None and count > self.xcom_max_items:
@@ -129,7 +133,9 @@ class PlanetSearchOperator(PlanetOperator):
             "output_path": None if output is None else output[0].uri(output[1]),
             "limited": self.limit is not None and count == self.limit,
         }
-        self.log.info("Found %d items in %d batches.", count, len(result))
+        self.log.info("Found %s in %s.", counted(count, "item"), counted(len(result), "batch"))
+        if shown:
+            self.log.info("%s", items_table(shown, count))
         if summary["limited"]:
             self.log.warning("The search stopped at limit=%s: there may be more items.", self.limit)
         context["ti"].xcom_push(key="summary", value=summary)

@@ -24,7 +24,7 @@ from planet_provider.hooks.connection import DEFAULT_CONN_ID
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.templates import TemplatedTask
-from planet_provider.triggers.base import PlanetTrigger, deferral_timeout, is_deferrable
+from planet_provider.triggers.base import PlanetTrigger, deferral_timeout, is_deferrable, log_deferral
 from planet_provider.triggers.events import last_seen, read_event
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ class PlanetSensor(TemplatedTask, BaseSensorOperator):
         found = self._look()
         if found is None and self.deferrable:
             deadline = time.time() + self.timeout
+            log_deferral(self.log, deadline)
             self.defer(
                 trigger=self.trigger(deadline),
                 method_name="execute_complete",

@@ -11,12 +11,13 @@ from planet_provider.client.links import order_page
 from planet_provider.client.session import PlanetSession
 from planet_provider.client.states import OrderState, order_state
 from planet_provider.exceptions import TriggerEventError
-from planet_provider.hooks.order_link import PlanetOrderLink
+from planet_provider.hooks.order_link import LinksToOrder, PlanetOrderLink
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.templates import text_name
 from planet_provider.ordering.outcome import (
     check_outcome,
+    described,
     is_reached,
     is_summary,
     summary,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class PlanetOrderSensor(PlanetSensor):
+class PlanetOrderSensor(LinksToOrder, PlanetSensor):
     """Wait until an order has ended, or is in a given state.
 
     An order that fails or is cancelled fails the task, as does a partial one unless ``allow_partial``. Airflow
@@ -53,7 +54,6 @@ class PlanetOrderSensor(PlanetSensor):
 
     template_fields: Sequence[str] = ("order_id", "state", "allow_partial", "deferrable", "planet_conn_id")
     ui_color: str = "#cfe8e6"
-    operator_extra_links = (PlanetOrderLink(),)
     subject = "order"
 
     _seen_name: str | None = None
@@ -85,14 +85,14 @@ class PlanetOrderSensor(PlanetSensor):
 
     def begin(self, context: Context) -> None:
         """Show the way to the order from now on."""
-        PlanetOrderLink().persist(context, self._id)
+        base_url = PlanetHook(self.planet_conn_id).config().base_url
+        PlanetOrderLink().persist(self, context, self._id, base_url)
 
     def look(self, session: PlanetSession) -> dict[str, Any] | None:
         """Get the order."""
         order = summary(session.send(orders.get(self._id)))
         self._seen_name = order["name"]
-        message = order["last_message"].rstrip(".")
-        self.tell(f"Order {self._id} is {order['state']}: {message}. {order_page(self._id)}")
+        self.tell(f"Order {self._id} is {described(order)}. {order_page(self._id, session.config.base_url)}")
         return self._checked(order) if is_reached(order_state(order["state"]), self._awaited) else None
 
     def trigger(self, deadline: float) -> PlanetOrderTrigger:

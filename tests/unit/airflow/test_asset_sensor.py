@@ -89,7 +89,9 @@ def test_what_nobody_has_activated_is_said_at_once_and_in_the_end(
     with pytest.raises(AirflowSensorTimeout, match="PlanetActivateAssetOperator") as caught:
         runner.run(sensor(deferrable=deferrable, timeout=0.2))
     assert "goes on" not in str(caught.value)
-    said = [line for line in capsys.readouterr().out.splitlines() if "is inactive" in line]
+    out = capsys.readouterr().out
+    assert ("jobs check --job-type TriggererJob" in out) == deferrable
+    said = [line for line in out.splitlines() if "is inactive" in line]
     assert "warning" in said[0]
     assert "PlanetActivateAssetOperator" in said[0]
 

@@ -10,6 +10,7 @@ from airflow_support import FakeTaskInstance, Runner, Scenes
 
 from planet_provider import get_provider_info
 from planet_provider.client.links import order_page
+from planet_provider.exceptions import InvalidInputError, TriggerEventError
 from planet_provider.hooks.order_link import PlanetOrderLink
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.operators.orders import PlanetCreateOrderOperator, PlanetDownloadOrderOperator
@@ -36,7 +37,7 @@ def test_it_is_there_before_the_wait_begins(
     with pytest.raises(StoppedError):
         Runner().run(task, ti)
     (order_id,) = planet.orders
-    assert ti.links == {KEY: order_page(order_id)}
+    assert ti.links == {KEY: order_page(order_id, planet.url)}
 
 
 def test_every_task_of_an_order_has_it(
@@ -51,7 +52,7 @@ def test_every_task_of_an_order_has_it(
     ):
         ti = FakeTaskInstance()
         runner.run(task, ti)
-        assert ti.links == {KEY: order_page(order_id)}
+        assert ti.links == {KEY: order_page(order_id, planet.url)}
         assert [link.name for link in task.operator_extra_links] == ["Order at Planet"]
 
 
@@ -63,6 +64,30 @@ def test_airflow_gets_what_the_task_pushed(
 ) -> None:
     monkeypatch.setattr(XCom, "get_value", lambda *, ti_key, key: {("ti", KEY): pushed}[ti_key, key])
     assert PlanetOrderLink().get_link(None, ti_key="ti") == shown
+
+
+def read_xcom(**_: Any) -> Any:
+    raise AssertionError("an XCom that isn't there ends the log with an error")
+
+
+def test_a_task_that_fails_before_it_has_an_order_asks_for_no_xcom(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(XCom, "get_value", read_xcom)
+    task = PlanetOrderSensor(task_id="wait", order_id="no order")
+    with pytest.raises(InvalidInputError):
+        runner.run(task)
+    assert PlanetOrderLink().get_link(task, ti_key="ti") == ""
+
+
+def test_a_resumed_task_reads_what_was_pushed_before_it_deferred(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(XCom, "get_value", lambda **_: "https://planet.example/1")
+    task = PlanetOrderSensor(task_id="wait", order_id="x")
+    with pytest.raises(TriggerEventError):
+        runner.resume(task, None)
+    assert PlanetOrderLink().get_link(task, ti_key="ti") == "https://planet.example/1"
 
 
 def test_airflow_knows_it() -> None:

@@ -21,6 +21,7 @@ from demo.local_airflow import LocalAirflow, RunFailedError
 from demo.metadata import Recorder
 from demo.processes import REPOSITORY, ComponentError, ProcessGroup, ended_by_signals
 from demo.sandbox import SandboxProcess, start_sandbox
+from demo.settings import as_environment
 from demo.table import Delivered, RunView, files_table, make_console, ndvi_table, step
 
 DAG_ID = "planet_daily_imagery"
@@ -71,11 +72,14 @@ def _demo(console: Console, folder: Path, *, keep_open: bool) -> int:
         airflow = LocalAirflow(
             folder / "airflow",
             DAGS,
-            connections={"planet_default": sandbox.connection()},
-            variables={"planet_destination": str(destination)},
+            # What comes from the environment isn't on Airflow's pages.
+            connections={} if keep_open else {"planet_default": sandbox.connection()},
+            variables={} if keep_open else {"planet_destination": str(destination)},
         )
         with step(console, "Starting Airflow: api-servers, scheduler, dag-processor, triggerer"):
             stack.enter_context(airflow)
+            if keep_open:
+                _define(airflow, sandbox, destination)
             airflow.wait_for_dag(DAG_ID)
         run_id = _run(console, airflow)
         complete = report(console, airflow, run_id, destination)
@@ -179,7 +183,21 @@ def _draw(
     draw(picture, f"PlanetScope over San Francisco, {day}", rendered["geometry"], scenes)
 
 
+def _define(airflow: LocalAirflow, sandbox: SandboxProcess, destination: Path) -> None:
+    """Define the connection and the variable as a user does, so that Airflow's pages show them."""
+    connection = json.loads(sandbox.connection())
+    extra = json.dumps(connection.pop("extra", {}))
+    airflow.request(
+        "POST", "/connections", json={"connection_id": "planet_default", **connection, "extra": extra}
+    )
+    airflow.request("POST", "/variables", json={"key": "planet_destination", "value": str(destination)})
+
+
 def _keep_open(console: Console, airflow: LocalAirflow) -> None:
+    # From here on a DAG that is unpaused runs on its schedule, as in an Airflow of one's own.
+    airflow.environment |= as_environment({"scheduler": {"use_job_schedule": True}})
+    airflow.kill("scheduler")
+    airflow.start("scheduler")
     console.print(
         f"\nAirflow is open at [bold]{airflow.url}/dags/{DAG_ID}[/]  (no login; Ctrl-C ends it)",
         soft_wrap=True,

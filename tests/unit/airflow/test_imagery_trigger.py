@@ -349,7 +349,7 @@ async def test_an_odd_item_hides_no_other_and_is_logged_once(
         {"id": f"odd{at}", "properties": {"item_type": "PSScene", "published": at}}
         for at in (None, 7, "soon")
     ]
-    broken = {"_links": {}, "features": [None, {"id": "bare"}, *odd, good]}
+    broken = {"_links": {}, "features": [*odd, good]}
     planet.faults.add(Fault(kind="status", status=200, path=SEARCH, body=json.dumps(broken), times=None))
     async with watching(published_since=since) as watch:
         await watch.told({good["id"]})

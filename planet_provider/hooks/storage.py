@@ -113,14 +113,14 @@ def _checked(value: Any, field: str) -> str:
         raise InvalidInputError(field, value, "must not have control characters.")
     found = _URL.fullmatch(text)
     path = found["path"] if found else text
+    if found is None and not path.startswith("/"):
+        raise InvalidInputError(
+            field, value, "must be an absolute path: a worker's working directory is not the DAG's."
+        )
     components = [component for component in path.split("/") if component]
     if ".." in components or "." in components:
         raise InvalidInputError(field, value, "must not have '.' or '..' as a component; write the path out.")
     if found is None:
-        if not path.startswith("/"):
-            raise InvalidInputError(
-                field, value, "must be an absolute path: a worker's working directory is not the DAG's."
-            )
         return "/" + "/".join(components)
     if found["scheme"].lower() in _BUCKETS and not found["host"].rpartition("@")[2]:
         raise InvalidInputError(field, value, "names no bucket; write s3://conn_id@bucket/prefix.")

@@ -105,6 +105,14 @@ def get_provider_info() -> dict[str, Any]:
                     "max_queue_seconds": _field(
                         "Queue time (s)", "Longest wait for a slot of the rate limit.", "number"
                     ),
+                    "max_response_bytes": _field(
+                        "Answer's bytes", "Read at most, files not counted; default 33554432.", "integer"
+                    ),
+                    "max_pages": _field(
+                        "Pages",
+                        "Of a list or search before it is taken for endless; default 10000.",
+                        "integer",
+                    ),
                     "max_order_items": _field(
                         "Items an order", "As many as Planet takes of the account; default 500.", "integer"
                     ),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from planet_provider.client.bounded import MAX_ERROR_BYTES, Bounds, aread, read
 from planet_provider.client.redact import origin
 from planet_provider.client.secret_file import SECRET_FILE, read_secret
 from planet_provider.client.shared_token import SharedToken
@@ -25,6 +26,9 @@ API_KEY_VARIABLE = "PL_API_KEY"
 
 _UNAUTHORIZED = 401
 
+#: How much of a refusal is read, in bytes and seconds.
+_REFUSAL = Bounds(MAX_ERROR_BYTES, 60.0)
+
 
 class TokenRenewedError(Exception):
     """A request was refused with 401, and there is another token now: worth sending it again, in another slot."""
@@ -39,14 +43,15 @@ class PlanetAuth(httpx.Auth):
     def __init__(self, base_url: str) -> None:
         self._origin = origin(base_url)
 
-    def ready(self) -> None:
+    def ready(self) -> str | None:
         """Have what the next request needs, before it takes a slot of the rate limit.
 
+        :return: The token, if it is one that was fetched.
         :raises AuthenticationError: The credentials are refused.
         :raises TokenUnavailableError: A token can't be had now.
         """
 
-    async def aready(self) -> None:
+    async def aready(self) -> str | None:
         """Do what :meth:`ready` does, without blocking the event loop."""
 
     def again(self) -> PlanetAuth:
@@ -93,13 +98,13 @@ class SharedTokenAuth(PlanetAuth):
         self._base_url = base_url
         self._renews = renews
 
-    def ready(self) -> None:
+    def ready(self) -> str:
         """Have a token."""
-        self._token.get()
+        return self._token.get().value
 
-    async def aready(self) -> None:
+    async def aready(self) -> str:
         """Have a token, without blocking the event loop."""
-        await self._token.aget()
+        return (await self._token.aget()).value
 
     def again(self) -> PlanetAuth:
         """Return one that takes 401 as it is."""
@@ -116,7 +121,7 @@ class SharedTokenAuth(PlanetAuth):
         token = self._token.get().value
         response = yield self._signed(request, token)
         if response.status_code == _UNAUTHORIZED and self._renews:
-            response.read()  # gives its connection back to others before the wait
+            read(response, _REFUSAL)  # gives its connection back to others before the wait
             if self._token.get(refused=token).value != token:
                 raise TokenRenewedError
 
@@ -128,7 +133,7 @@ class SharedTokenAuth(PlanetAuth):
         token = (await self._token.aget()).value
         response = yield self._signed(request, token)
         if response.status_code == _UNAUTHORIZED and self._renews:
-            await response.aread()
+            await aread(response, _REFUSAL)
             if (await self._token.aget(refused=token)).value != token:
                 raise TokenRenewedError
 
@@ -198,11 +203,20 @@ def default_api_key() -> str:
 
     :raises CredentialsError: There is none in either place.
     """
+    return found_api_key()[0]
+
+
+def found_api_key() -> tuple[str, str]:
+    """Find a key as :func:`default_api_key` does, and name where it is from.
+
+    :return: The key, and the variable or file.
+    :raises CredentialsError: There is none in either place.
+    """
     key = api_key_from_env()
     if key is not None:
-        return key
+        return key, API_KEY_VARIABLE
     if SECRET_FILE.expanduser().exists():
-        return read_secret()
+        return read_secret(), str(SECRET_FILE)
     raise CredentialsError(
         f"No Planet credential was found: define an Airflow connection of type 'planet' with the API key as "
         f"its password, or set {API_KEY_VARIABLE}, or write {SECRET_FILE}."

@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
+from planet_provider.client.known_secrets import without_known
+
+#: Characters of a path that messages show; Planet's have some hundred.
+_SHOWN_PATH = 300
+
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -26,6 +31,7 @@ class Call(Generic[T_co]):
         when Planet surely has not accepted it.
     :param gone_is_done: Whether "not found", where an earlier attempt's answer was lost, means that it was
         carried out: so it is with deleting.
+    :param secrets: What of the request no message may repeat.
     :param next_page: Finds the next page's URL in the decoded body; ``None`` for calls without pages.
     """
 
@@ -37,12 +43,18 @@ class Call(Generic[T_co]):
     json: Any = field(default=None, repr=False)
     repeatable: bool = True
     gone_is_done: bool = False
+    secrets: tuple[str, ...] = field(default=(), repr=False)
     next_page: Callable[[Any], str | None] | None = None
 
     @property
     def label(self) -> str:
         """Method and path, for messages; a link's query is left out, because it may carry a token."""
         try:
-            return f"{self.method} {urlsplit(self.path).path}"
+            path = without_known(urlsplit(self.path).path)
         except ValueError:
-            return f"{self.method} (malformed link)"
+            path = ""
+        return (
+            f"{self.method} {path[:_SHOWN_PATH]}"
+            if path.isprintable() and path
+            else f"{self.method} (malformed link)"
+        )

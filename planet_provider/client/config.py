@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,10 +19,12 @@ from planet_provider.client.credentials import (
     check_secret_url,
     fits_header,
     is_loopback,
+    stripped_secret,
 )
 from planet_provider.client.geometry import MAX_VERTICES
 from planet_provider.client.ratelimit import Fallback, account_of, check_store_url
 from planet_provider.client.redact import redact_url
+from planet_provider.client.redis_url import redis_secrets
 from planet_provider.exceptions import ConfigurationError, CredentialsError
 
 log = logging.getLogger(__name__)
@@ -47,6 +50,19 @@ DOCUMENTED_RATES: Mapping[str, float] = MappingProxyType(
 #: Share of the documented rate that is used. Clocks and networks jitter: at the full rate a server that
 #: counts arrivals in windows of a second now and then sees one too many.
 RATE_SHARE = 0.95
+
+
+_COUNTS = (
+    *("max_connections", "max_attempts", "max_response_bytes", "max_pages"),
+    *("max_order_items", "max_vertices"),
+)
+
+
+#: Paths of Planet's APIs, which don't belong into the base URL. A gateway may have a path of its own.
+_API_PATH = re.compile(
+    r"/(data|compute|basemaps|subscriptions|features|destinations|analytics|tiles|auth)(/|\Z)|/v\d+(/|\Z)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +92,9 @@ class PlanetConfig:
     :param max_retry_seconds: Seconds from a request's first attempt after which it is not sent again.
     :param backoff_seconds: First step of the exponential back-off between attempts, in seconds; doubled
         each time, with full jitter, up to 64 s (the official SDK's bound).
+    :param max_response_bytes: Bytes of an answer that are read at most, after decoding; files that are downloaded
+        are not counted. A search page of 250 items has some 2 MB.
+    :param max_pages: Pages of a list or search after which it is taken for endless; 10,000 are 2.5 million items.
     :param max_order_items: Items that Planet takes in an order of this account; what it documents for all.
     :param max_vertices: Vertices that Planet takes in an order's area of this account, closing ones included;
         what it documents for all. A search with more is warned of.
@@ -94,6 +113,8 @@ class PlanetConfig:
     max_attempts: int = 6
     max_retry_seconds: float = 300.0
     backoff_seconds: float = 1.0
+    max_response_bytes: int = 32 << 20
+    max_pages: int = 10_000
     max_order_items: int = MAX_ORDER_ITEMS
     max_vertices: int = MAX_VERTICES
 
@@ -114,6 +135,18 @@ class PlanetConfig:
             return f"login {self.login.email.lower()} {self.base_url}"
         return self.api_key
 
+    @property
+    def secrets(self) -> list[str]:
+        """What of it no message may hold."""
+        store = self.rate_limit_store
+        given = (
+            self.api_key,
+            self.oauth.client_secret if self.oauth else "",
+            self.login.password if self.login else "",
+            *(redis_secrets(store) if store.lower().startswith("redis") else ()),
+        )
+        return [secret for secret in given if secret]
+
     def __post_init__(self) -> None:
         self._check_credential()
         object.__setattr__(self, "base_url", _base_url(self.base_url))
@@ -121,7 +154,7 @@ class PlanetConfig:
             check_secret_url("host", f"{self.base_url}{LOGIN_PATH}")
         for name in ("timeout", "max_queue_seconds", "max_retry_seconds", "backoff_seconds"):
             _require_positive(name, getattr(self, name))
-        for name in ("max_connections", "max_attempts", "max_order_items", "max_vertices"):
+        for name in _COUNTS:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigurationError(f"{name}={value!r}: must be a whole number of at least 1.")
@@ -137,11 +170,8 @@ class PlanetConfig:
                     "Several credentials were given: pass one of api_key, oauth and login."
                 )
             return
-        if not self.api_key or self.api_key.strip() != self.api_key:
-            raise CredentialsError(
-                "The Planet API key is empty or has blanks around it: set the connection's password, "
-                "PL_API_KEY, or ~/.planet.json."
-            )
+        what = "The Planet API key (the connection's password, PL_API_KEY, or ~/.planet.json)"
+        object.__setattr__(self, "api_key", stripped_secret(self.api_key, what))
         if not fits_header(self.api_key):
             raise CredentialsError(
                 "The Planet API key holds characters that no key has: blanks, line breaks, control characters "
@@ -166,6 +196,7 @@ def _check_fallback(value: object) -> None:
 
 
 def _base_url(value: str) -> str:
+    value = value.strip() if isinstance(value, str) else value
     parts = _split(value)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
         # Whatever it is, it may hold a password.
@@ -177,6 +208,11 @@ def _base_url(value: str) -> str:
         raise ConfigurationError(
             "host: the base URL must have no user, password, query or fragment; "
             "credentials belong into the connection's login and password."
+        )
+    if _API_PATH.search(parts.path):
+        raise ConfigurationError(
+            f"host={value!r}: the path {parts.path!r} is one of Planet's APIs, which is added to each request. "
+            f"Leave it out: {DEFAULT_BASE_URL}."
         )
     return value.rstrip("/")
 

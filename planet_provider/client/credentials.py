@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import unicodedata
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -30,8 +31,8 @@ class OAuthClient:
     token_url: str = PLANET_TOKEN_URL
 
     def __post_init__(self) -> None:
-        _require("the OAuth client id (the connection's login)", self.client_id)
-        _require("the OAuth client secret (the connection's password)", self.client_secret)
+        _set(self, "client_id", "the OAuth client id (the connection's login)")
+        _set(self, "client_secret", "the OAuth client secret (the connection's password)")
         check_secret_url("token_url", self.token_url)
 
 
@@ -47,8 +48,8 @@ class Login:
     password: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        _require("the account's e-mail (the connection's login)", self.email)
-        _require("the account's password (the connection's password)", self.password)
+        _set(self, "email", "the account's e-mail (the connection's login)")
+        _set(self, "password", "the account's password (the connection's password)")
 
 
 def check_secret_url(name: str, url: object) -> None:
@@ -89,6 +90,21 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _require(what: str, value: object) -> None:
-    if not isinstance(value, str) or not value or value != value.strip():
-        raise CredentialsError(f"{what} is missing, or has blanks around it.")
+def stripped_secret(value: object, what: str) -> str:
+    """Return a credential without the white space around it, which editors and secret stores add.
+
+    This is the one rule for whatever a credential comes from: form, URI, JSON, environment or file.
+
+    :param what: Name that errors give it; the value is not shown.
+    :raises CredentialsError: There is nothing, or it has control characters or half characters in it.
+    """
+    text = value.strip() if isinstance(value, str) else ""
+    if not text:
+        raise CredentialsError(f"{what} is missing, empty or blank.")
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in text):
+        raise CredentialsError(f"{what} has line breaks or control characters in it. Copy it again.")
+    return text
+
+
+def _set(credential: object, name: str, what: str) -> None:
+    object.__setattr__(credential, name, stripped_secret(getattr(credential, name), what))

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from planet_provider.client import checks, filter_checks, spec
 from planet_provider.client.call import Call
-from planet_provider.client.parse import JSONObject, json_object, next_link, nothing
+from planet_provider.client.parse import JSONObject, check_fields, json_object, next_link, nothing
 from planet_provider.exceptions import InvalidInputError
 
 _DATA = "/data/v1"
@@ -171,7 +171,7 @@ def stats(
 
 def item(item_type: str, item_id: str) -> Call[JSONObject]:
     """Get an item (a GeoJSON Feature)."""
-    return Call(method="GET", path=_item(item_type, item_id), rate_class="data.other", parse=json_object)
+    return Call(method="GET", path=_item(item_type, item_id), rate_class="data.other", parse=_feature)
 
 
 def coverage(
@@ -198,7 +198,7 @@ def coverage(
         method="POST",
         path=f"{_item(item_type, item_id)}/coverage",
         rate_class="data.other",
-        parse=json_object,
+        parse=_coverage,
         params=tuple(wanted.items()),
         json={"geometry": dict(geometry)},
     )
@@ -274,7 +274,7 @@ def _features(body: Any) -> list[JSONObject]:
 
 
 def _feature(body: Any) -> JSONObject:
-    feature = json_object(body)
+    feature = check_fields(json_object(body), geometry=dict)
     if not isinstance(feature["id"], str) or not isinstance(feature["properties"]["item_type"], str):
         raise TypeError("an item's id and item_type must be strings")
     return feature
@@ -292,15 +292,30 @@ def _saved(body: Any) -> JSONObject:
 
 
 def _stats(body: Any) -> JSONObject:
-    found = json_object(body)
+    found = check_fields(json_object(body), interval=str, utc_offset=str)
     for bucket in found["buckets"]:
         if isinstance(bucket["count"], bool) or not isinstance(bucket["count"], int):
             raise TypeError("a bucket's count must be a whole number")
+        if not isinstance(bucket["start_time"], str):
+            raise TypeError("a bucket's start_time must be a string")
+    return found
+
+
+def _coverage(body: Any) -> JSONObject:
+    found = check_fields(json_object(body), status=str)
+    for name, value in found.items():
+        if name.endswith("_percent"):
+            check_fields({name: value}, **{name: (int, float)})
     return found
 
 
 def _assets(body: Any) -> dict[str, JSONObject]:
-    return {asset_type: json_object(asset) for asset_type, asset in json_object(body).items()}
+    return {
+        asset_type: check_fields(
+            json_object(asset), _links=dict, _permissions=list, status=str, md5_digest=str, location=str
+        )
+        for asset_type, asset in json_object(body).items()
+    }
 
 
 def _next_page(body: Any) -> str | None:

@@ -27,6 +27,23 @@ class Interrupt(Protocol):
 
 
 _interrupt: ContextVar[Interrupt | None] = ContextVar("planet_interrupt", default=None)
+_deadline: ContextVar[float] = ContextVar("planet_deadline", default=math.inf)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Let reads of sockets in the block, in this thread, take no longer than this in all."""
+    token = _deadline.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def seconds_left() -> float:
+    """Return the seconds that reads in this thread may take; infinite outside of :func:`within`."""
+    deadline = _deadline.get()
+    return deadline if deadline == math.inf else deadline - time.monotonic()
 
 
 @contextmanager

@@ -67,7 +67,10 @@ class Stream(httpcore.NetworkStream):
         """
         waited = 0.0
         while True:
-            step = LOOK_SECONDS if timeout is None else min(LOOK_SECONDS, timeout - waited)
+            left = interrupt.seconds_left()
+            if left <= 0.0:
+                raise httpcore.ReadTimeout("no whole answer came in time, although some of it did")
+            step = min(LOOK_SECONDS, left) if timeout is None else min(LOOK_SECONDS, timeout - waited, left)
             self._wait_at_most(step)
             try:
                 return self._receive(buffer)

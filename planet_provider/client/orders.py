@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from planet_provider.client import checks
 from planet_provider.client.call import Call
+from planet_provider.client.known_secrets import remember, secrets_of
 from planet_provider.client.moments import Span, span
-from planet_provider.client.parse import JSONObject, json_object, next_link
+from planet_provider.client.parse import JSONObject, check_fields, json_object, next_link, objects
 from planet_provider.client.states import OrderState
 from planet_provider.exceptions import InvalidInputError
+
+log = logging.getLogger(__name__)
 
 _ORDERS = "/compute/ops/orders/v2"
 _BULK_CANCEL = "/compute/ops/bulk/orders/v2/cancel"
@@ -40,6 +44,7 @@ def create(request: Mapping[str, Any]) -> Call[JSONObject]:
         parse=_placed,
         json=dict(request),
         repeatable=False,
+        secrets=tuple(secrets_of(request)),
     )
 
 
@@ -118,7 +123,7 @@ def changes(
     sort_by: str | None = None,
     page_size: int = PAGE_SIZE,
 ) -> Call[list[JSONObject]]:
-    """List orders as :func:`list_orders` does, but leave out rows that can't be read.
+    """List orders as :func:`list_orders` does, but silently leave out rows that can't be read.
 
     For watching many: a single odd row must not hide the others.
     """
@@ -176,7 +181,7 @@ def bulk_cancel(order_ids: Iterable[str]) -> Call[JSONObject]:
 
 def stats() -> Call[JSONObject]:
     """Count queued and running orders, for the organisation and the user."""
-    return Call(method="GET", path=_STATS, rate_class="orders.stats", parse=json_object)
+    return Call(method="GET", path=_STATS, rate_class="orders.stats", parse=_counts)
 
 
 def _states(value: object) -> list[Any]:
@@ -223,8 +228,8 @@ def check_identity(order: Any) -> JSONObject:
     found = json_object(order)
     if not isinstance(found["id"], str) or not isinstance(found["state"], str):
         raise TypeError("an order's id and state must be strings")
-    for product in _optional(found.get("products"), list, "products") or ():
-        _check_product(json_object(product))
+    for product in objects(found.get("products")):
+        _check_product(product)
     return found
 
 
@@ -237,22 +242,21 @@ def check_shape(order: Any) -> JSONObject:
     :raises TypeError: What is of the wrong kind.
     """
     found = check_identity(order)
-    links = _optional(found.get("_links"), dict, "_links") or {}
-    for result in _optional(links.get("results"), list, "_links.results") or ():
-        _optional(result, dict, "_links.results[]")
-    for tool in _optional(found.get("tools"), list, "tools") or ():
-        _optional(tool, dict, "tools[]")
-    _optional(found.get("delivery"), dict, "delivery")
-    _optional(found.get("error_hints"), list, "error_hints")
+    check_fields(found, name=str, created_on=str, last_modified=str, last_message=str, error_hints=list)
+    check_fields(found, _links=dict, delivery=dict, notifications=dict)
+    objects(found.get("tools"))
+    objects((found.get("_links") or {}).get("results"))
+    remember(secrets_of(found))
     return found
 
 
 def _check_product(product: JSONObject) -> None:
-    item_ids = _optional(product.get("item_ids"), list, "item_ids") or ()
-    quad_ids = _optional(product.get("quad_ids"), list, "quad_ids") or ()
-    texts = [*item_ids, *quad_ids, *([product.get("item_type")] if item_ids else ())]
-    if not all(isinstance(text, str) for text in texts):
-        raise TypeError("an order's item_ids, quad_ids and item_type must be strings")
+    check_fields(product, item_type=str, item_ids=list, quad_ids=list, product_bundle=str)
+    item_ids, quad_ids = product.get("item_ids") or (), product.get("quad_ids") or ()
+    if not all(isinstance(text, str) for text in (*item_ids, *quad_ids)):
+        raise TypeError("an order's item_ids and quad_ids must be strings")
+    if item_ids and product.get("item_type") is None:
+        raise TypeError("a product with item_ids must have an item_type")
 
 
 def _placed(body: Any) -> JSONObject:
@@ -261,22 +265,30 @@ def _placed(body: Any) -> JSONObject:
     return order
 
 
-def _optional(value: Any, kind: type, name: str) -> Any:
-    if value is not None and not isinstance(value, kind):
-        raise TypeError(f"an order's {name} must be a {kind.__name__}, not {type(value).__name__}")
-    return value
-
-
 def _orders(body: Any) -> list[JSONObject]:
-    return [check_shape(row) for row in _rows(body)]
+    return _readable(body, check_identity, logging.WARNING)
 
 
 def _readable_orders(body: Any) -> list[JSONObject]:
-    return [row for row in _rows(body) if isinstance(row, dict) and isinstance(row.get("id"), str)]
+    return _readable(body, check_shape, logging.DEBUG)
 
 
 def _any_orders(body: Any) -> list[JSONObject]:
     return [row for row in _rows(body) if isinstance(row, dict)]
+
+
+def _readable(body: Any, read: Callable[[Any], JSONObject], level: int) -> list[JSONObject]:
+    """Return the rows of a list that can be read: one that can't must not hide the others."""
+    found, odd = [], 0
+    rows = _rows(body)
+    for row in rows:
+        try:
+            found.append(read(row))
+        except (LookupError, TypeError):
+            odd += 1
+    if odd:
+        log.log(level, "%d of %d listed orders can't be read, and are left out.", odd, len(rows))
+    return found
 
 
 def _rows(body: Any) -> list[Any]:
@@ -284,6 +296,13 @@ def _rows(body: Any) -> list[Any]:
     if not isinstance(rows, list):
         raise TypeError(f"expected a list of orders, got {type(rows).__name__}")
     return rows
+
+
+def _counts(body: Any) -> JSONObject:
+    found = check_fields(json_object(body), organization=dict, user=dict)
+    for whose in ("organization", "user"):
+        check_fields(found.get(whose) or {}, queued_orders=int, running_orders=int)
+    return found
 
 
 def _next_page(body: Any) -> str | None:

@@ -14,6 +14,29 @@ def json_object(body: Any) -> JSONObject:
     return body
 
 
+def check_fields(body: JSONObject, **kinds: type | tuple[type, ...]) -> JSONObject:
+    """Check the kinds of fields that an object may have. Absent or ``null``, a field is of any kind.
+
+    :return: The object.
+    """
+    for name, kind in kinds.items():
+        value = body.get(name)
+        if value is not None and (
+            not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)
+        ):
+            raise TypeError(f"the field {name} is {type(value).__name__}, which is not what it should be")
+    return body
+
+
+def objects(value: Any) -> list[JSONObject]:
+    """Return a list of objects; none of them where there is no list."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise TypeError(f"expected a list of objects, got {type(value).__name__}")
+    return [json_object(entry) for entry in value]
+
+
 def next_link(body: JSONObject, name: str) -> str | None:
     """Return the link to the next page, or ``None`` on the last one."""
     links = body.get("_links")

@@ -8,14 +8,17 @@ from urllib.parse import urljoin
 import httpx
 
 from planet_provider.client.redact import origin, redact_url
-from planet_provider.client.responses import api_error, transport_error
-from planet_provider.exceptions import APIError, LinkExpiredError, OverQuotaError, TransferError
+from planet_provider.client.responses import api_error
+from planet_provider.exceptions import LinkExpiredError, OverQuotaError, PlanetError, TransferError
 
 #: Redirects that a download follows. Planet's links take one hop to storage.
 MAX_REDIRECTS = 5
 
 #: What to do about a link that leads nowhere.
 NEW_LINK = "Get the order or the asset again for a new link; if it stays so, report it to Planet."
+
+#: Statuses of an answer that is what was asked for, or says how long the file is.
+OPENED = frozenset({200, 206, 416})
 
 #: Bytes of a redirect's body that are rather read than paid for with a new connection.
 _SHORT_BODY = 64 << 10
@@ -49,41 +52,34 @@ def discard(response: httpx.Response) -> None:
     """Close an answer; read its body before, if that is short, so that its connection can be used again."""
     length = response.headers.get("Content-Length", "")
     try:
-        if length.isdecimal() and int(length) <= _SHORT_BODY:
-            response.read()
-    except httpx.HTTPError:
+        if length.isascii() and length.isdecimal() and int(length[:9]) <= _SHORT_BODY:
+            for _ in response.iter_raw():
+                pass
+    except (httpx.HTTPError, httpx.StreamError):
         pass
     finally:
         response.close()
 
 
-def checked(response: httpx.Response, label: str, *, at_home: bool) -> httpx.Response:
-    """Return an answer that has a body to read, or a range to tell of.
+def refusal(response: httpx.Response, label: str, *, at_home: bool) -> PlanetError:
+    """Return the error for an answer that has neither a body to read nor a range to tell of.
 
+    :param response: With its body read.
     :param at_home: Whether the API gave it, not storage.
-    :raises LinkExpiredError: The link is not valid any more.
-    :raises APIError: It is another error status.
+    :return: :class:`LinkExpiredError` if the link is not valid any more, else the error of its status.
     """
-    if response.status_code in {200, 206, 416}:
-        return response
-    try:
-        response.read()
-    except httpx.HTTPError as cause:
-        raise transport_error(cause, label) from cause
-    finally:
-        response.close()
     error = api_error(response, label)
     if _is_expired(response.status_code, error, at_home=at_home):
         code = None if at_home else _STORAGE_CODE.search(response.text[:_SHORT_BODY])
-        raise LinkExpiredError(
+        return LinkExpiredError(
             f"{label}: {'Planet' if at_home else 'storage'} answered {response.status_code}"
             f"{f' ({code[1]})' if code else ''}: the download link is not valid any more. "
             "Get the order or the asset again for a new one."
-        ) from error
-    raise error
+        )
+    return error
 
 
-def _is_expired(status: int, error: APIError, *, at_home: bool) -> bool:
+def _is_expired(status: int, error: PlanetError, *, at_home: bool) -> bool:
     if at_home:
         return status in _EXPIRED and not isinstance(error, OverQuotaError)
     # Each store has its own status for an expired signature: 400 at Google, 403 at S3 and Azure. The request

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import Any, TypeVar
 
 import httpx
 
 from planet_provider.client.call import Call
+from planet_provider.client.environment import proxy_to
 from planet_provider.client.redact import redact_text, redact_url
 from planet_provider.exceptions import (
     APIError,
@@ -22,6 +25,7 @@ from planet_provider.exceptions import (
     OrderNotCancellableError,
     OverQuotaError,
     PermissionDeniedError,
+    PlanetError,
     RateLimitError,
     ServerError,
     TransportError,
@@ -67,14 +71,41 @@ _NOT_SENT = (
     httpx.UnsupportedProtocol,
 )
 
+#: What reading an answer of another form than expected may raise.
+MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+#: What sending a request and reading its answer may raise. That a session is closed is the caller's fault.
+EXCHANGE_ERRORS = (httpx.HTTPError, httpx.InvalidURL, *MALFORMED)
+
+#: Headers of how a body came, not of what it is.
+_OF_THE_WIRE = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
+
 #: What tells a quota of requests from one of imagery.
 _RATE = re.compile(r"\brates?\b|\brequests?\b|\bper[ _-]?(second|minute|hour)\b|/ ?(s|sec|min|hour)\b")
 
-#: Characters of an answer's text that an error message shows.
+#: Characters of a text that an error message shows: of one that Planet means to be read, and of others.
+_SHOWN_MESSAGE = 1000
 _SHOWN_TEXT = 300
 
-#: Characters of it that are read for that.
-_READ_TEXT = 4000
+#: Characters of all messages together.
+_SHOWN_SAID = 4000
+
+#: Messages of an answer that are shown. An order of 500 items may have one for each.
+_MOST_MESSAGES = 50
+
+#: Levels of lists and objects that messages are looked for in.
+_DEPTH = 12
+
+#: Characters of the longest date of HTTP, with room for an odd zone.
+_DATE_CHARACTERS = 60
+
+
+#: Where Planet's error bodies hold what they say.
+_MESSAGE_KEYS = frozenset(
+    {"message", "msg", "detail", "title", "reason", "error", "errors", "general", "error_hints"}
+)
+
+_NO_JSON = object()
 
 
 def result(call: Call[T], response: httpx.Response) -> tuple[T, Any]:
@@ -87,10 +118,40 @@ def result(call: Call[T], response: httpx.Response) -> tuple[T, Any]:
     if not response.is_success:
         raise api_error(response, call.label)
     try:
-        body = response.json() if response.content else None
+        body = json.loads(response.content) if response.content else None
         return call.parse(body), body
-    except (KeyError, TypeError, ValueError) as error:
+    except PlanetError:
+        raise
+    except MALFORMED as error:
         raise not_understood(f"{call.label} -> {response.status_code}", error) from None
+
+
+def whole(response: httpx.Response, content: bytes) -> httpx.Response:
+    """Return an answer with its decoded body, which was read past httpx.
+
+    :param response: The answer, with its body unread.
+    """
+    headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _OF_THE_WIRE]
+    return httpx.Response(
+        response.status_code,
+        headers=headers,
+        content=content,
+        request=response.request,
+        extensions=response.extensions,
+    )
+
+
+def exchange_error(error: Exception, label: str) -> PlanetError:
+    """Build the error for a request that was sent and not answered, or answered in a way that httpx can't take.
+
+    :param error: One of :data:`EXCHANGE_ERRORS`. Raise what is returned where it is not being handled any more.
+    :param label: Method and path of the request.
+    """
+    if isinstance(error, PlanetError):
+        return error
+    if isinstance(error, httpx.HTTPError):
+        return transport_error(error, label)
+    return not_understood(label, error)
 
 
 def not_understood(label: str, error: Exception) -> UnexpectedResponseError:
@@ -99,7 +160,7 @@ def not_understood(label: str, error: Exception) -> UnexpectedResponseError:
     :param label: Method and path of the request.
     :param error: What the reader of the content raised.
     """
-    what = redact_text(f"{type(error).__name__}: {error}")[:_SHOWN_TEXT].rstrip(".")
+    what = redact_text(f"{type(error).__name__}: {error}", _SHOWN_TEXT).rstrip(".")
     return UnexpectedResponseError(
         f"{label}: the answer cannot be understood: {what}. Check that the connection's host is Planet's API "
         "and that no proxy answers in its stead; if so, a newer version of this provider may understand it."
@@ -114,7 +175,9 @@ def api_error(response: httpx.Response, label: str) -> APIError:
     messages = _messages(response)
     status = response.status_code
     kind = _kind(status, " ".join(messages), is_json=_is_json(response))
-    said = "; ".join(messages) or response.reason_phrase or "no message"
+    said = (
+        "; ".join(messages)[:_SHOWN_SAID] or redact_text(response.reason_phrase, _SHOWN_TEXT) or "no message"
+    )
     hint = _HINTS.get(kind, "This answer is not documented by Planet.")
     return kind(
         f"{label} -> {status}: {said.rstrip('.')}. {hint}",
@@ -128,19 +191,24 @@ def api_error(response: httpx.Response, label: str) -> APIError:
 def transport_error(error: httpx.HTTPError, label: str) -> TransportError:
     """Build the error for a request without an answer.
 
+    Raise it where ``error`` is not being handled any more: in a chain of exceptions, it would show what it holds,
+    and that may be a header or a signed link.
+
     :param label: Method and path of the request.
     """
     sent = not isinstance(error, _NOT_SENT)
     # What our own side refuses to send may be a header, which such an error shows in full.
-    text = "" if isinstance(error, httpx.LocalProtocolError) else redact_text(str(error))
+    text = "" if isinstance(error, httpx.LocalProtocolError) else redact_text(str(error), _SHOWN_TEXT)
     what = type(error).__name__ + (f": {text}" if text else "")
-    where = _origin(error)
-    hint = (
-        "Try again later; if it always takes too long, raise the connection's timeout."
-        if sent
-        else f"Check that {where} can be reached from this host, and the connection's host."
-    )
-    return TransportError(f"{label}: no answer from {where}: {what.rstrip('.')}. {hint}", sent=sent)
+    where, proxy = _way(error)
+    if proxy is not None and not sent:
+        hint = "Check that this proxy can be reached from this host, or correct the variable."
+    elif sent:
+        hint = "Try again later; if it always takes too long, raise the connection's timeout."
+    else:
+        hint = f"Check that {where} can be reached from this host, and the connection's host."
+    through = f" through {proxy}" if proxy is not None else ""
+    return TransportError(f"{label}: no answer from {where}{through}: {what.rstrip('.')}. {hint}", sent=sent)
 
 
 def retry_after(response: httpx.Response) -> float | None:
@@ -149,7 +217,7 @@ def retry_after(response: httpx.Response) -> float | None:
     :return: Seconds from now, from 0 to a day; ``None`` where there is none, or it cannot be understood.
     """
     value = response.headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"\d+(\.\d+)?", value):
+    if re.fullmatch(r"\d+(\.\d+)?", value, re.ASCII):
         return min(float(value), MAX_RETRY_AFTER_SECONDS)
     until = _http_date(value)
     if until is None:
@@ -165,18 +233,19 @@ def server_time(response: httpx.Response) -> datetime | None:
 
 def _http_date(value: str) -> datetime | None:
     try:
-        date = parsedate_to_datetime(value)
-    except (TypeError, ValueError, OverflowError):
+        date = parsedate_to_datetime(value[:_DATE_CHARACTERS])
+    except MALFORMED:
         return None
     return date.replace(tzinfo=timezone.utc) if date.tzinfo is None else date
 
 
-def _origin(error: httpx.HTTPError) -> str:
+def _way(error: httpx.HTTPError) -> tuple[str, str | None]:
+    """Return the origin that a request went to, and the proxy on the way."""
     try:
         url = error.request.url
     except RuntimeError:  # httpx knows no request where it failed before building one
-        return "Planet"
-    return redact_url(str(url.copy_with(raw_path=b"/"))).rstrip("/")
+        return "Planet", None
+    return redact_url(str(url.copy_with(raw_path=b"/"))).rstrip("/"), proxy_to(str(url))
 
 
 def _kind(status: int, said: str, *, is_json: bool) -> type[APIError]:
@@ -196,50 +265,41 @@ def _kind(status: int, said: str, *, is_json: bool) -> type[APIError]:
 
 
 def _is_json(response: httpx.Response) -> bool:
+    return _decoded(response) is not _NO_JSON
+
+
+def _decoded(response: httpx.Response) -> Any:
     try:
-        json.loads(response.content)
-    except ValueError:
-        return False
-    return True
+        return json.loads(response.content)
+    except (RecursionError, ValueError):
+        return _NO_JSON
 
 
 def _messages(response: httpx.Response) -> tuple[str, ...]:
-    try:
-        body = json.loads(response.content)
-    except ValueError:
-        text = redact_text(response.text.strip()[:_READ_TEXT])
-        return (text[:_SHOWN_TEXT],) if text else ()
-    found = [redact_text(message) for message in _walk(body, "")]
-    return tuple(dict.fromkeys(found))
+    body = _decoded(response)
+    if body is _NO_JSON:
+        # Whatever charset it claims to have.
+        text = redact_text(response.content.decode("utf-8", "replace").strip(), _SHOWN_TEXT)
+        return (text,) if text else ()
+    found = dict.fromkeys(islice(_walk(body, "", _DEPTH), _MOST_MESSAGES))
+    return tuple(dict.fromkeys(redact_text(message, _SHOWN_MESSAGE) for message in found))
 
 
-def _walk(body: Any, path: str) -> list[str]:
+def _walk(body: Any, path: str, depth: int) -> Iterator[str]:
     """Find the messages in Planet's error bodies, which come in several shapes.
 
     Orders: ``{"field": {"Products": [{"message"}]}, "general": [{"message"}]}``; Data: the same, or
     ``{"message"}``, or ``{"error": ...}``; gateways: strings.
     """
     if isinstance(body, str):
-        return [f"{path}: {body}" if path else body]
-    if isinstance(body, list):
-        return [message for entry in body for message in _walk(entry, path)]
-    if not isinstance(body, dict):
-        return []
-    found: list[str] = []
-    for key, value in body.items():
-        if key in {
-            "message",
-            "msg",
-            "detail",
-            "title",
-            "reason",
-            "error",
-            "errors",
-            "general",
-            "error_hints",
-        }:
-            found += _walk(value, path)
-        elif key == "field" and isinstance(value, dict):
-            for name, entries in value.items():
-                found += _walk(entries, str(name))
-    return found
+        yield f"{path}: {body}" if path else body
+    elif isinstance(body, list) and depth:
+        for entry in body:
+            yield from _walk(entry, path, depth - 1)
+    elif isinstance(body, dict) and depth:
+        for key, value in body.items():
+            if key in _MESSAGE_KEYS:
+                yield from _walk(value, path, depth - 1)
+            elif key == "field" and isinstance(value, dict):
+                for name, entries in value.items():
+                    yield from _walk(entries, str(name), depth - 1)

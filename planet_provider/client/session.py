@@ -6,45 +6,60 @@ They only differ in how they wait: everything else is shared.
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, partial
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
+import anyio
 import httpx
 import tenacity
 
 from planet_provider import __version__
 from planet_provider.client.auth import PlanetAuth, TokenRenewedError, auth_of
+from planet_provider.client.bounded import ACCEPT_ENCODING, Bounds, aread, read
 from planet_provider.client.call import Call
 from planet_provider.client.config import PlanetConfig
 from planet_provider.client.cookieless import CookielessAsyncClient, CookielessClient
+from planet_provider.client.environment import client_of, tls_context
 from planet_provider.client.gate import Permit, gate_of
-from planet_provider.client.interrupt import pause
+from planet_provider.client.interrupt import pause, within
+from planet_provider.client.known_secrets import remember
 from planet_provider.client.network import use_large_reads
 from planet_provider.client.paging import Pages
 from planet_provider.client.ratelimit import RateLimiter, open_store
-from planet_provider.client.redact import install_log_redaction, origin, redact_url
-from planet_provider.client.redirects import MAX_REDIRECTS, NEW_LINK, checked, discard, followed
+from planet_provider.client.redact import install_log_redaction, origin, redact_text, redact_url
+from planet_provider.client.redirects import MAX_REDIRECTS, NEW_LINK, OPENED, discard, followed, refusal
 from planet_provider.client.repeated import Attempts
-from planet_provider.client.responses import result, server_time, transport_error
+from planet_provider.client.responses import (
+    EXCHANGE_ERRORS,
+    exchange_error,
+    not_understood,
+    result,
+    server_time,
+    whole,
+)
 from planet_provider.client.retry import QueueTime, retry_options
-from planet_provider.exceptions import PlanetError, RateLimitError, TransferError, UnexpectedResponseError
+from planet_provider.exceptions import (
+    ConfigurationError,
+    InvalidInputError,
+    PlanetError,
+    RateLimitError,
+    TransferError,
+    UnexpectedResponseError,
+)
 
 T = TypeVar("T")
 SessionT = TypeVar("SessionT", bound="PlanetSession")
 
 
-@cache
-def _tls() -> ssl.SSLContext:
-    """Load the certificates once a process: 20 ms of work, which a session each would do on the event loop."""
-    return httpx.create_ssl_context()
+#: Characters of a link. Planet's have some hundred; servers take a request line of 8 to 64 thousand.
+_MAX_LINK = 32_000
 
 
 class _Core:
@@ -52,8 +67,9 @@ class _Core:
 
     def __init__(self, config: PlanetConfig, limiter: RateLimiter | None) -> None:
         install_log_redaction()
+        remember(config.secrets)
         self.config = config
-        self._auth = auth_of(config, _tls())
+        self._auth = auth_of(config, tls_context())
         self._origin = origin(config.base_url)
         self._limiter = limiter or RateLimiter(
             open_store(config.rate_limit_store, config.rate_limit_fallback),
@@ -62,29 +78,47 @@ class _Core:
             config.max_queue_seconds,
         )
         self._gate = gate_of(config.account, config.max_connections)
+        self._bounds = Bounds(config.max_response_bytes, max(config.max_retry_seconds, config.timeout))
+        self._masked: str | None = None
 
     def _client_options(self) -> dict[str, Any]:
         return {
-            "headers": {"User-Agent": f"airflow-provider-planet/{__version__}"},
+            "headers": {
+                "User-Agent": f"airflow-provider-planet/{__version__}",
+                "Accept-Encoding": ACCEPT_ENCODING,
+            },
             "timeout": httpx.Timeout(self.config.timeout),
             "limits": httpx.Limits(max_connections=self.config.max_connections),
-            "verify": _tls(),
+            "verify": tls_context(),
             "follow_redirects": False,
         }
 
-    def _request_options(self, call: Call[Any], auth: PlanetAuth) -> dict[str, Any]:
-        return {
-            "method": call.method,
-            "url": self._url(call.path),
-            "params": call.params or None,
-            "json": call.json,
-            "auth": auth,
-        }
+    def _request(self, client: httpx.Client | httpx.AsyncClient, call: Call[Any]) -> httpx.Request:
+        """Build the request for a call."""
+        remember(call.secrets)
+        url = self._url(call.path)
+        try:
+            return client.build_request(call.method, url, params=call.params or None, json=call.json)
+        except httpx.InvalidURL as error:
+            failure: PlanetError = not_understood(call.label, error)
+            if url.startswith(self.config.base_url):
+                failure = ConfigurationError(
+                    f"host={redact_url(self.config.base_url)!r}: no host can have this name."
+                )
+        except (RecursionError, TypeError, ValueError) as error:
+            what = redact_text(f"{type(error).__name__}: {error}", 200)
+            failure = InvalidInputError("request", call.label, f"can't be sent as JSON over HTTP: {what}.")
+        raise failure
 
     def _url(self, path: str) -> str:
         """Complete a path. A link that Planet gave must stay at home, because the credential goes with it."""
         if path.startswith("/") and not path.startswith("//"):
             return f"{self.config.base_url}{path}"
+        if len(path) > _MAX_LINK or not path.isprintable():
+            raise UnexpectedResponseError(
+                f"A link that Planet gave, of {len(path)} characters, is no URL that can be followed: "
+                f"{redact_url(path[:_MAX_LINK])[:200]!r}. Try again later; if it stays so, report it to Planet."
+            )
         if origin(path) != self._origin:
             raise UnexpectedResponseError(
                 f"A link leads to {redact_url(path)}, away from {self.config.base_url}: it is not followed. "
@@ -134,13 +168,21 @@ class PlanetSession(_Core):
 
     :param config: Where, as whom, how fast and how patiently.
     :param limiter: Another rate limiter than the one the configuration describes.
+    :param on_token: Called with each token that is fetched, before it is sent: to have it masked in logs.
     """
 
-    def __init__(self, config: PlanetConfig, *, limiter: RateLimiter | None = None) -> None:
+    def __init__(
+        self,
+        config: PlanetConfig,
+        *,
+        limiter: RateLimiter | None = None,
+        on_token: Callable[[str], object] | None = None,
+    ) -> None:
         super().__init__(config, limiter)
+        self._on_token = on_token
+        self._http = client_of(lambda: CookielessClient(**self._client_options()))
         #: The server's clock at its latest answer; ``None`` before one, or if no answer says.
         self.server_time: datetime | None = None
-        self._http = CookielessClient(**self._client_options())
         use_large_reads(self._http)
         self._headers = {**self._http.headers, "accept-encoding": "identity"}
         self._extensions = {"timeout": self._http.timeout.as_dict()}
@@ -169,15 +211,18 @@ class PlanetSession(_Core):
         """
         return self._send(call, before_attempt)[0]
 
-    def pages(self, call: Call[T]) -> Iterator[T]:
+    def pages(self, call: Call[T], *, most: int | None = None) -> Iterator[T]:
         """Send a call and yield its pages, empty ones too, until there is no next.
 
+        :param most: Pages after which the list is taken for endless; by default ``max_pages``.
         :raises PagingCycleError: A next link was already followed.
+        :raises UnexpectedResponseError: There are too many pages, or they take too long.
         """
-        pages = Pages(call)
+        pages = Pages(call, most or self.config.max_pages)
         following: Call[T] | None = call
         while following is not None:
-            page, body = self._send(following)
+            with pages.asking():
+                page, body = self._send(following)
             yield page
             following = pages.after(following, body)
 
@@ -226,12 +271,27 @@ class PlanetSession(_Core):
 
     def _send_once(self, call: Call[T], sending: _Sending) -> tuple[T, Any]:
         with self._heeding(call.rate_class):
-            try:
-                response = self._http.request(**self._request_options(call, sending.auth))
-            except httpx.HTTPError as error:
-                raise transport_error(error, call.label) from error
+            request = self._request(self._http, call)
+            with within(self._bounds.seconds):
+                response = self._ask(request, call.label, sending.auth)
+                content = self._content(response, call.label)
             self.server_time = server_time(response) or self.server_time
-            return result(call, response)
+            return result(call, whole(response, content))
+
+    def _ask(self, request: httpx.Request, label: str, auth: PlanetAuth | None) -> httpx.Response:
+        """Send a request, and return the answer with its body unread."""
+        try:
+            return self._http.send(request, auth=auth, stream=True)
+        except EXCHANGE_ERRORS as error:
+            failure = exchange_error(error, label)
+        raise failure  # not where it was caught: see transport_error
+
+    def _content(self, response: httpx.Response, label: str) -> bytes:
+        try:
+            return read(response, self._bounds)
+        except EXCHANGE_ERRORS as error:
+            failure = exchange_error(error, label)
+        raise failure
 
     def _retrying(
         self, label: str, repeatable: bool, rate_class: str | None, attempt: Callable[[_Sending], T]
@@ -261,7 +321,7 @@ class PlanetSession(_Core):
                 with queued.running():
                     permit.take(self.config.max_queue_seconds, None)
             else:
-                auth.ready()  # before standing in line: all who need a token wait for the same one
+                self._have_token(auth)  # before standing in line: all who need one wait for the same
                 with queued.running():
                     self._limiter.acquire(rate_class, partial(self._ready, permit, rate_class))
             return attempt(_Sending(permit, auth))
@@ -271,7 +331,14 @@ class PlanetSession(_Core):
 
     def _ready(self, permit: Permit, rate_class: str, seconds: float) -> None:
         permit.take(seconds, rate_class)
-        self._auth.ready()  # it may be over by now
+        self._have_token(self._auth)  # it may be over by now
+
+    def _have_token(self, auth: PlanetAuth) -> None:
+        token = auth.ready()
+        if token is not None and token != self._masked:
+            if self._on_token is not None:
+                self._on_token(token)
+            self._masked = token
 
     @contextmanager
     def _heeding(self, rate_class: str | None) -> Iterator[None]:
@@ -287,13 +354,15 @@ class PlanetSession(_Core):
     def _open_once(
         self, url: str, label: str, headers: dict[str, str], rate_class: str | None, sending: _Sending
     ) -> httpx.Response:
+        at_home = True
         for _ in range(MAX_REDIRECTS + 1):
-            at_home = origin(url) == self._origin
+            # Whoever was abroad once has chosen where it goes since: no credential even if that is home again.
+            at_home = at_home and origin(url) == self._origin
             # What storage refuses is nothing to Planet's other requests.
             with self._heeding(rate_class if at_home else None):
-                response = self._open_hop(url, label, headers, sending.auth)
+                response = self._open_hop(url, label, headers, sending.auth if at_home else None)
                 if not response.has_redirect_location:
-                    response = checked(response, label, at_home=at_home)
+                    response = self._checked(response, label, at_home=at_home)
                     body = cast("httpx.SyncByteStream", response.stream)
                     response.stream = _Counted(body, sending.permit)
                     return response
@@ -301,13 +370,28 @@ class PlanetSession(_Core):
             url = followed(url, response.headers["Location"])
         raise TransferError(f"{label}: more than {MAX_REDIRECTS} redirects. {NEW_LINK}")
 
-    def _open_hop(self, url: str, label: str, headers: dict[str, str], auth: PlanetAuth) -> httpx.Response:
+    def _checked(self, response: httpx.Response, label: str, *, at_home: bool) -> httpx.Response:
+        if response.status_code in OPENED:
+            return response
+        raise refusal(whole(response, self._content(response, label)), label, at_home=at_home)
+
+    def _open_hop(
+        self, url: str, label: str, headers: dict[str, str], auth: PlanetAuth | None
+    ) -> httpx.Response:
         # Not by the client, which merges its settings anew each time.
-        request = httpx.Request("GET", url, headers={**self._headers, **headers}, extensions=self._extensions)
         try:
-            return self._http.send(request, auth=auth, stream=True)
-        except httpx.HTTPError as error:
-            raise transport_error(error, label) from error
+            request = httpx.Request(
+                "GET", url, headers={**self._headers, **headers}, extensions=self._extensions
+            )
+        except (httpx.InvalidURL, ValueError) as error:
+            failure: PlanetError = TransferError(f"{label}: {redact_text(str(error), 200)}. {NEW_LINK}")
+        else:
+            try:
+                with within(self._bounds.seconds):
+                    return self._ask(request, label, auth)
+            except UnexpectedResponseError as error:  # such as a redirect to what is no URL
+                failure = TransferError(f"{error} {NEW_LINK}")
+        raise failure
 
 
 class AsyncPlanetSession(_Core):
@@ -315,11 +399,19 @@ class AsyncPlanetSession(_Core):
 
     :param config: Where, as whom, how fast and how patiently.
     :param limiter: Another rate limiter than the one the configuration describes.
+    :param on_token: As for :class:`PlanetSession`; awaited.
     """
 
-    def __init__(self, config: PlanetConfig, *, limiter: RateLimiter | None = None) -> None:
+    def __init__(
+        self,
+        config: PlanetConfig,
+        *,
+        limiter: RateLimiter | None = None,
+        on_token: Callable[[str], Awaitable[object]] | None = None,
+    ) -> None:
         super().__init__(config, limiter)
-        self._http = CookielessAsyncClient(**self._client_options())
+        self._on_token = on_token
+        self._http = client_of(lambda: CookielessAsyncClient(**self._client_options()))
         #: The server's clock at its latest answer; ``None`` before one, or if no answer says.
         self.server_time: datetime | None = None
 
@@ -339,12 +431,13 @@ class AsyncPlanetSession(_Core):
         """Send a call and return its parsed result. Raises what :meth:`PlanetSession.send` raises."""
         return (await self._send(call))[0]
 
-    async def pages(self, call: Call[T]) -> AsyncIterator[T]:
-        """Send a call and yield its pages. Raises what :meth:`PlanetSession.pages` raises."""
-        pages = Pages(call)
+    async def pages(self, call: Call[T], *, most: int | None = None) -> AsyncIterator[T]:
+        """Send a call and yield its pages, as :meth:`PlanetSession.pages` does."""
+        pages = Pages(call, most or self.config.max_pages)
         following: Call[T] | None = call
         while following is not None:
-            page, body = await self._send(following)
+            with pages.asking():
+                page, body = await self._send(following)
             yield page
             following = pages.after(following, body)
 
@@ -370,15 +463,12 @@ class AsyncPlanetSession(_Core):
             return await self._admitted(call, queued, self._auth.again())
 
     async def _admitted(self, call: Call[T], queued: QueueTime, auth: PlanetAuth) -> tuple[T, Any]:
-        await auth.aready()
+        await self._have_token(auth)
         with Permit(self._gate) as permit:
             with queued.running():
                 await self._limiter.aacquire(call.rate_class, partial(self._ready, permit, call.rate_class))
             sent = time.monotonic()
-            try:
-                response = await self._http.request(**self._request_options(call, auth))
-            except httpx.HTTPError as error:
-                raise transport_error(error, call.label) from error
+            response = await self._exchanged(call, auth)
         self.server_time = server_time(response) or self.server_time
         try:
             return result(call, response)
@@ -386,6 +476,27 @@ class AsyncPlanetSession(_Core):
             await self._limiter.apause(call.rate_class, error.retry_after, time.monotonic() - sent)
             raise
 
+    async def _exchanged(self, call: Call[T], auth: PlanetAuth) -> httpx.Response:
+        request = self._request(self._http, call)
+        try:
+            with anyio.fail_after(self._bounds.seconds):
+                response = await self._http.send(request, auth=auth, stream=True)
+                content = await aread(response, self._bounds)
+            return whole(response, content)
+        except TimeoutError:
+            late = httpx.ReadTimeout(f"no whole answer within {self._bounds.seconds:g} s", request=request)
+            failure: PlanetError = exchange_error(late, call.label)
+        except EXCHANGE_ERRORS as error:
+            failure = exchange_error(error, call.label)
+        raise failure  # not where it was caught: see transport_error
+
     async def _ready(self, permit: Permit, rate_class: str, seconds: float) -> None:
         await permit.atake(seconds, rate_class)
-        await self._auth.aready()
+        await self._have_token(self._auth)
+
+    async def _have_token(self, auth: PlanetAuth) -> None:
+        token = await auth.aready()
+        if token is not None and token != self._masked:
+            if self._on_token is not None:
+                await self._on_token(token)
+            self._masked = token

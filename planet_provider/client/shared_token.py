@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from planet_provider.client.interrupt import wait_for
+from planet_provider.client.known_secrets import remember
 from planet_provider.exceptions import PlanetError
 
 #: Share of a token's life after which another is fetched. Source: the official SDK.
@@ -117,6 +118,7 @@ class SharedToken:
                 self._pause_until = time.monotonic() + REFRESH_PAUSE_SECONDS
             underway.set_exception(error)
         else:
+            remember((token.value,))
             with self._lock:
                 self._underway, self._token = None, token
             underway.set_result(token)

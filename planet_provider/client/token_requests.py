@@ -18,11 +18,21 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from planet_provider.client.bounded import ACCEPT_ENCODING, MAX_ERROR_BYTES, Bounds, read
 from planet_provider.client.credentials import LOGIN_PATH, Login, OAuthClient, fits_header
-from planet_provider.client.redact import REDACTED, install_log_redaction, redact_text
-from planet_provider.client.responses import retry_after
+from planet_provider.client.environment import client_of, proxy_to, tls_context
+from planet_provider.client.interrupt import within
+from planet_provider.client.known_secrets import REDACTED, remember
+from planet_provider.client.network import use_large_reads
+from planet_provider.client.redact import install_log_redaction, redact_text
+from planet_provider.client.responses import EXCHANGE_ERRORS, retry_after, whole
 from planet_provider.client.shared_token import SharedToken, Token, shared_token
-from planet_provider.exceptions import AuthenticationError, ConfigurationError, TokenUnavailableError
+from planet_provider.exceptions import (
+    AuthenticationError,
+    ConfigurationError,
+    TokenUnavailableError,
+    UnexpectedResponseError,
+)
 
 #: Seconds that a token holds where the endpoint doesn't say (RFC 6749, 5.1, only recommends that it does).
 DEFAULT_LIFE_SECONDS = 300.0
@@ -34,6 +44,9 @@ _TRY_LATER = frozenset({408, 425, 429})
 #: Beside redirects, what answers where there is no such endpoint.
 _NO_ENDPOINT = frozenset({404, 405, 410})
 _SHOWN_TEXT = 300
+
+#: Seconds that an answer may take in all, at least.
+_LEAST_SECONDS = 60.0
 
 
 def oauth_token(client: OAuthClient, timeout: float, tls: ssl.SSLContext | None = None) -> SharedToken:
@@ -108,7 +121,8 @@ class _Asked:
 
     def post(self, timeout: float, tls: ssl.SSLContext | None, **content: Any) -> dict[str, Any]:
         install_log_redaction()
-        response = self._sent(timeout, True if tls is None else tls, content)
+        remember((self._secret,))
+        response = self._sent(timeout, tls_context() if tls is None else tls, content)
         status = response.status_code
         if response.is_success:
             return self._body(response)
@@ -136,29 +150,39 @@ class _Asked:
             "Check that this is the token endpoint, and that no proxy answers in its stead."
         )
 
-    def _sent(self, timeout: float, tls: ssl.SSLContext | bool, content: dict[str, Any]) -> httpx.Response:
+    def _sent(self, timeout: float, tls: ssl.SSLContext, content: dict[str, Any]) -> httpx.Response:
+        bounds = Bounds(MAX_ERROR_BYTES, max(timeout, _LEAST_SECONDS))
         try:
             # Redirects are not followed: the secret goes where the connection says, and nowhere else.
-            with httpx.Client(timeout=timeout, verify=tls, follow_redirects=False) as client:
-                return client.post(self._url, headers={"Accept": "application/json"}, **content)
-        except httpx.HTTPError as error:
+            with (
+                client_of(
+                    lambda: httpx.Client(timeout=timeout, verify=tls, follow_redirects=False)
+                ) as client,
+                within(bounds.seconds),
+            ):
+                use_large_reads(client)
+                headers = {"Accept": "application/json", "Accept-Encoding": ACCEPT_ENCODING}
+                request = client.build_request("POST", self._url, headers=headers, **content)
+                response = client.send(request, stream=True)
+                return whole(response, read(response, bounds))
+        except (ConfigurationError, TokenUnavailableError):
+            raise
+        except (UnexpectedResponseError, *EXCHANGE_ERRORS) as error:
             what = f"{type(error).__name__}: {self._clean(str(error))}".rstrip(": .")
-        raise TokenUnavailableError(f"No token from {self._url}: no answer: {what}. Try again later.")
+            proxy = proxy_to(self._url)
+        through = f" through {proxy}" if proxy is not None else ""
+        raise TokenUnavailableError(
+            f"No token from {self._url}{through}: no answer: {what}. Try again later."
+        )
 
     def _body(self, response: httpx.Response) -> dict[str, Any]:
-        try:
-            body = response.json()
-        except ValueError:
-            body = None
+        body = _decoded(response)
         if not isinstance(body, dict):
             self.not_understood("it is no JSON object")
         return body
 
     def _said(self, response: httpx.Response) -> str:
-        try:
-            body = response.json()
-        except ValueError:
-            body = None
+        body = _decoded(response)
         found = (
             [body.get(name) for name in ("error", "error_description", "message")]
             if isinstance(body, dict)
@@ -168,13 +192,20 @@ class _Asked:
         return self._clean(said or response.reason_phrase or "no message").rstrip(".")
 
     def _clean(self, text: str) -> str:
-        return redact_text(text.replace(self._secret, REDACTED))[:_SHOWN_TEXT]
+        return redact_text(text.replace(self._secret, REDACTED), _SHOWN_TEXT)
+
+
+def _decoded(response: httpx.Response) -> Any:
+    try:
+        return json.loads(response.content)
+    except (RecursionError, ValueError):
+        return None
 
 
 def _life(seconds: Any) -> float | None:
     try:
         life = float(seconds)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return None
     return life if math.isfinite(life) and life >= 0 and not isinstance(seconds, bool) else None
 
@@ -184,14 +215,14 @@ def _claims(token: Any) -> dict[str, Any]:
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (AttributeError, IndexError, ValueError):
+    except (AttributeError, IndexError, RecursionError, ValueError):
         return {}
     return claims if isinstance(claims, dict) else {}
 
 
 def _shown(claims: Mapping[str, Any]) -> dict[str, str]:
     return {
-        name: redact_text(str(claims[name]))[:_SHOWN_TEXT]
+        name: redact_text(str(claims[name]), _SHOWN_TEXT)
         for name in SHOWN_CLAIMS
         if isinstance(claims.get(name), (str, int)) and claims[name]
     }

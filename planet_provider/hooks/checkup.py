@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from airflow.sdk.log import mask_secret
+
 from planet_provider.client import data, filters, orders
 from planet_provider.client.auth import who_is
 from planet_provider.client.config import PlanetConfig
@@ -33,7 +35,7 @@ def checkup(config: PlanetConfig) -> tuple[bool, str]:
     said, accepted = [], False
     try:
         who = who_is(hasty)
-        with PlanetSession(hasty) as session:
+        with PlanetSession(hasty, on_token=mask_secret) as session:
             for api, ask in _QUESTIONS.items():
                 try:
                     said.append(f"{api}: {ask(session)}.")

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from airflow.providers.common.compat.sdk import Connection
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, Connection
 
-from planet_provider.client.auth import API_KEY_VARIABLE, api_key_from_env, default_api_key
+from planet_provider.client.auth import API_KEY_VARIABLE, api_key_from_env, found_api_key
 from planet_provider.client.config import DEFAULT_BASE_URL, PlanetConfig
 from planet_provider.client.credentials import PLANET_TOKEN_URL, Login, OAuthClient
 from planet_provider.client.secret_file import SECRET_FILE, read_secret
 from planet_provider.exceptions import ConfigurationError, CredentialsError
+
+log = logging.getLogger(__name__)
 
 DEFAULT_CONN_ID = "planet_default"
 
@@ -25,20 +28,31 @@ AUTH_METHODS = ("api_key", "oauth", "login", "env", "file")
 _CLIENT_EXTRAS = frozenset(
     {"rate_limits", "rate_limit_store", "timeout", "max_connections", "max_attempts", "max_retry_seconds"}
     | {"rate_limit_fallback", "max_queue_seconds", "backoff_seconds", "max_order_items", "max_vertices"}
+    | {"max_response_bytes", "max_pages"}
 )
 _AUTH_EXTRAS = frozenset({"auth", "auth_file", "env_var", "token_url"})
 #: All extras; the form's fields in :func:`planet_provider.get_provider_info` are the same.
 KNOWN_EXTRAS = _CLIENT_EXTRAS | _AUTH_EXTRAS
-_WHOLE_NUMBERS = frozenset({"max_connections", "max_attempts", "max_order_items", "max_vertices"})
+_WHOLE_NUMBERS = frozenset(
+    {"max_connections", "max_attempts", "max_order_items", "max_vertices", "max_response_bytes", "max_pages"}
+)
 _TEXTS = frozenset({"rate_limit_store", "auth_file", "env_var", "token_url"})
+
+
+class ConnectionNotFoundError(ConfigurationError, AirflowNotFoundException):
+    """No such connection is defined."""
 
 
 def config_from_environment() -> PlanetConfig:
     """Build the configuration where no connection is defined: ``PL_API_KEY``, then ``~/.planet.json``.
 
+    The log names the one that is used.
+
     :raises CredentialsError: There is no credential in either place.
     """
-    return PlanetConfig(api_key=default_api_key(), rate_limit_store=default_store())
+    key, source = found_api_key()
+    log.info("The connection %r is not defined anywhere: using the API key of %s.", DEFAULT_CONN_ID, source)
+    return PlanetConfig(api_key=key, rate_limit_store=default_store())
 
 
 def default_store() -> str:
@@ -83,13 +97,18 @@ def _extras(connection: Connection) -> dict[str, Any]:
                 f"known are {', '.join(sorted(KNOWN_EXTRAS))}."
             )
     # The connection form stores an empty field as "" or null.
-    given = {name: value for name, value in extras.items() if value not in ("", None)}
+    given = {name: _stripped(value) for name, value in extras.items()}
+    given = {name: value for name, value in given.items() if value not in ("", None)}
     for name in sorted(_TEXTS & given.keys()):
         if not isinstance(given[name], str):
             raise ConfigurationError(
                 f"Connection {connection.conn_id!r}: extra {name}={given[name]!r}: must be a string."
             )
     return given
+
+
+def _stripped(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
 
 
 def _setting(conn_id: str | None, name: str, value: Any) -> Any:
@@ -108,12 +127,12 @@ def _setting(conn_id: str | None, name: str, value: Any) -> Any:
 
 
 def _base_url(connection: Connection) -> str:
-    host = connection.host
+    host = (connection.host or "").strip()
     if not host:
         return DEFAULT_BASE_URL
     if "://" not in host:
         # A connection given as URI holds scheme, host and port apart.
-        host = f"{connection.schema or 'https'}://{host}"
+        host = f"{(connection.schema or '').strip() or 'https'}://{host}"
     return _with_port(host, connection.port) if connection.port else host
 
 

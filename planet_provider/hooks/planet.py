@@ -7,7 +7,7 @@ from contextlib import closing
 from os import PathLike
 from typing import Any, TypeVar
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Connection
 from airflow.sdk.log import mask_secret
 
 from planet_provider.client import checks, collect, data, filters, orders, secret_file
@@ -18,14 +18,19 @@ from planet_provider.client.call import Call
 from planet_provider.client.cancelling import cancel_order, cancel_orders
 from planet_provider.client.config import PlanetConfig
 from planet_provider.client.parse import JSONObject
-from planet_provider.client.redis_url import redis_secrets
 from planet_provider.client.saved_searches import SavedSearch, save_search
 from planet_provider.client.secret_file import SECRET_FILE
 from planet_provider.client.session import AsyncPlanetSession, PlanetSession
 from planet_provider.exceptions import PlanetError
 from planet_provider.hooks.checkup import checkup
-from planet_provider.hooks.connection import DEFAULT_CONN_ID, config_from_connection, config_from_environment
+from planet_provider.hooks.connection import (
+    DEFAULT_CONN_ID,
+    ConnectionNotFoundError,
+    config_from_connection,
+    config_from_environment,
+)
 from planet_provider.hooks.storage import store_and_name
+from planet_provider.hooks.undefined import arequire_undefined, may_not_be_read, require_undefined
 from planet_provider.transfer.features import check_suffix, written
 
 T = TypeVar("T")
@@ -58,34 +63,40 @@ class PlanetHook(BaseHook):
     def config(self) -> PlanetConfig:
         """Read the connection.
 
-        :raises ConfigurationError: It is wrong; the message names the field.
+        :raises ConfigurationError: It is wrong, and the message names the field; or it is defined and can't be
+            read. Then no key from elsewhere stands in for it.
+        :raises TransportError: Whether it is defined can't be found out now.
         """
-        try:
-            config = config_from_connection(self.get_connection(self.planet_conn_id))
-        except AirflowNotFoundException:
-            config = self._config_without_connection()
+        connection = self._connection()
+        if connection is None:
+            require_undefined(self.planet_conn_id)
+        config = self._config_of(connection)
         # Airflow masks a connection's password by itself, but not what comes from a file or the environment.
-        for secret in _secrets(config):
+        for secret in config.secrets:
             mask_secret(secret)
         return config
 
     async def async_config(self) -> PlanetConfig:
         """Read the connection from an event loop."""
         try:
-            config = config_from_connection(await self.aget_connection(self.planet_conn_id))
+            connection = await self.aget_connection(self.planet_conn_id)
         except AirflowNotFoundException:
-            config = self._config_without_connection()
-        for secret in _secrets(config):
-            await _mask_in_loop(secret)
+            connection = None
+            await arequire_undefined(self.planet_conn_id)
+        except PermissionError as error:
+            raise may_not_be_read(self.planet_conn_id, error) from None
+        config = self._config_of(connection)
+        for secret in config.secrets:
+            await mask_in_loop(secret)
         return config
 
     def session(self) -> PlanetSession:
         """Open a session, to be used as a context manager."""
-        return PlanetSession(self.config())
+        return PlanetSession(self.config(), on_token=mask_secret)
 
     async def async_session(self) -> AsyncPlanetSession:
         """Open a session for an event loop, to be used as an asynchronous context manager."""
-        return AsyncPlanetSession(await self.async_config())
+        return AsyncPlanetSession(await self.async_config(), on_token=mask_in_loop)
 
     def get_conn(self) -> PlanetSession:
         """Open a session; Airflow's name for :meth:`session`."""
@@ -95,7 +106,7 @@ class PlanetHook(BaseHook):
         """Say who one is and what the APIs answer, or what is wrong; for the connection form's Test button."""
         try:
             config = self.config()
-        except (PlanetError, AirflowNotFoundException) as error:
+        except PlanetError as error:
             return False, str(error)
         ok, said = checkup(config)
         if ok:
@@ -348,9 +359,19 @@ class PlanetHook(BaseHook):
         """Count queued and running orders."""
         return self._send(orders.stats())
 
-    def _config_without_connection(self) -> PlanetConfig:
+    def _connection(self) -> Connection | None:
+        try:
+            return self.get_connection(self.planet_conn_id)
+        except AirflowNotFoundException:
+            return None
+        except PermissionError as error:
+            raise may_not_be_read(self.planet_conn_id, error) from None
+
+    def _config_of(self, connection: Connection | None) -> PlanetConfig:
+        if connection is not None:
+            return config_from_connection(connection)
         if self.planet_conn_id != DEFAULT_CONN_ID:
-            raise AirflowNotFoundException(f"The connection {self.planet_conn_id!r} is not defined.")
+            raise ConnectionNotFoundError(f"The connection {self.planet_conn_id!r} is not defined.")
         return config_from_environment()
 
     def _send(self, call: Call[T]) -> T:
@@ -372,24 +393,14 @@ def _gathered(
     most = checks.limit(limit)
 
     def gathered() -> Iterator[JSONObject]:
-        with PlanetSession(config) as session:
+        with PlanetSession(config, on_token=mask_secret) as session:
             yield from gather(session.pages(call), most)
 
     return gathered()
 
 
-def _secrets(config: PlanetConfig) -> list[str]:
-    store = config.rate_limit_store
-    given = (
-        config.api_key,
-        config.oauth.client_secret if config.oauth else "",
-        config.login.password if config.login else "",
-        *(redis_secrets(store) if store.lower().startswith("redis") else ()),
-    )
-    return [secret for secret in given if secret]
-
-
-async def _mask_in_loop(secret: str) -> None:
+async def mask_in_loop(secret: str) -> None:
+    """Have a secret masked in logs, from an event loop."""
     try:
         from airflow.sdk.log import amask_secret
     except ImportError:  # older Airflow, which from an event loop masks in this process alone

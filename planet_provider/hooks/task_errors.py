@@ -50,7 +50,20 @@ def task_errors(*, retry: bool = True) -> Iterator[None]:
     try:
         yield
     except exceptions.PlanetError as error:
-        raise as_task_error(error, retry=retry).with_traceback(error.__traceback__) from error.__cause__
+        shown = as_task_error(error, retry=retry).with_traceback(error.__traceback__)
+        raise shown from _shown_cause(error)
+
+
+def _shown_cause(error: BaseException) -> BaseException | None:
+    """Return the cause that a task's log may show: of this package or of the system, down to the first other.
+
+    An HTTP client's error may hold a header or a signed link; what of it is worth knowing stands in the message.
+    """
+    cause = error.__cause__
+    if not isinstance(cause, (exceptions.PlanetError, OSError)):
+        return None
+    cause.__cause__ = _shown_cause(cause)  # setting it hides the context
+    return cause
 
 
 def as_task_error(error: exceptions.PlanetError, *, retry: bool = True) -> exceptions.PlanetError:

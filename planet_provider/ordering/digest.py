@@ -45,9 +45,14 @@ def same_products(request: Mapping[str, Any], order: Mapping[str, Any]) -> bool:
     """Return whether an order is for the products of a request.
 
     The digest in its name says so too; this guards against somebody else's order of that name. Planet gives
-    back the products as they were asked for, or of several bundles the one that was taken.
+    back the products as they were asked for, or of several bundles the one that was taken. Products of another
+    form than Planet documents are others.
     """
-    wanted, there = _products(request), _products(order)
+    wanted = _products(request)
+    try:
+        there = _products(order)
+    except (AttributeError, TypeError):
+        return False
     return len(wanted) == len(there) and all(
         one.contents == other.contents and other.bundles <= one.bundles
         for one, other in zip(wanted, there, strict=True)

@@ -77,10 +77,12 @@ async def open_session(config: PlanetConfig) -> AsyncPlanetSession:
 
 
 def _open(config: PlanetConfig) -> AsyncPlanetSession:
+    from planet_provider.hooks.planet import mask_in_loop
+
     _load_backend()
     store = open_store(config.rate_limit_store, config.rate_limit_fallback)
     limiter = _Limiter(store, config.identity, config.rate_limits, config.max_queue_seconds)
-    return AsyncPlanetSession(config, limiter=limiter)
+    return AsyncPlanetSession(config, limiter=limiter, on_token=mask_in_loop)
 
 
 @cache

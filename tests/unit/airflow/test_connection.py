@@ -7,14 +7,19 @@ import os
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+from airflow.sdk.execution_time import supervisor, task_runner
+from airflow.sdk.execution_time.comms import ErrorResponse
 from airflow_support import CONNECTION, Connect
 
+from planet_provider.client import orders
 from planet_provider.client.config import DEFAULT_BASE_URL, RATE_SHARE, PlanetConfig
 from planet_provider.client.credentials import Login, OAuthClient
-from planet_provider.exceptions import ConfigurationError, CredentialsError
+from planet_provider.exceptions import ConfigurationError, CredentialsError, PlanetError, TransportError
 from planet_provider.hooks import planet as hook_module
 from planet_provider.hooks.connection import KNOWN_EXTRAS, default_store
 from planet_provider.hooks.planet import PlanetHook
@@ -34,6 +39,8 @@ SETTINGS: dict[str, tuple[Any, str]] = {
     "max_retry_seconds": (7.0, "7"),
     "max_queue_seconds": (11.0, "11.0"),
     "backoff_seconds": (0.25, "0.25"),
+    "max_response_bytes": (1_000_000, "1000000"),
+    "max_pages": (40, "40"),
     "max_order_items": (1000, "1000"),
     "max_vertices": (5000, "5000"),
 }
@@ -228,7 +235,7 @@ def test_auth_login(config: Any) -> None:
         ({"login": "a"}, {"auth": "oauth"}, "the OAuth client secret (the connection's password) is missing"),
         ({"password": "hush"}, {"auth": "login"}, "the account's e-mail (the connection's login) is missing"),
         ({"login": "a"}, {"auth": "login"}, "the account's password (the connection's password) is missing"),
-        ({"login": "a", "password": " hush"}, {"auth": "oauth"}, "has blanks around it"),
+        ({"login": "a", "password": "hu\nsh"}, {"auth": "oauth"}, "has line breaks"),
         (
             {"login": "a", "password": "hush"},
             {"auth": "oauth", "token_url": "http://planet.example/token"},
@@ -328,6 +335,116 @@ async def test_the_event_loop_reads_the_same(
     assert (await PlanetHook().async_config()) == PlanetHook().config()
     with pytest.raises(AirflowNotFoundException, match="elsewhere"):
         await PlanetHook("elsewhere").async_config()
+
+
+async def refused(hook: PlanetHook, kind: type[PlanetError]) -> str:
+    """Return what both ways to read a connection say."""
+    with pytest.raises(kind) as caught:
+        hook.config()
+    with pytest.raises(kind) as caught_in_loop:
+        await hook.async_config()
+    assert str(caught.value) == str(caught_in_loop.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["{not json", '{"conn_type": 7}', "planet://[x"])
+@pytest.mark.parametrize("conn_id", ["planet_default", "other"])
+async def test_a_variable_that_cannot_be_read_gives_way_to_no_other_key(
+    monkeypatch: pytest.MonkeyPatch, value: str, conn_id: str
+) -> None:
+    monkeypatch.setenv("PL_API_KEY", "PLAK-of-another-account-0123")
+    variable = f"AIRFLOW_CONN_{conn_id.upper()}"
+    monkeypatch.setenv(variable, value)
+    said = await refused(PlanetHook(conn_id), ConfigurationError)
+    assert variable in said
+    assert value not in said
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ErrorResponse(error=ErrorType.GENERIC_ERROR),
+        AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR)),
+        OSError("the supervisor is gone"),
+    ],
+    ids=["answered", "raised", "broken"],
+)
+async def test_an_api_server_that_fails_gives_way_to_no_other_key(
+    monkeypatch: pytest.MonkeyPatch, answer: Any
+) -> None:
+    class Supervisor:
+        def send(self, message: Any, **_: Any) -> Any:
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        async def asend(self, message: Any) -> Any:
+            return self.send(message)
+
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(), raising=False)
+    monkeypatch.setenv("PL_API_KEY", "PLAK-of-another-account-0123")
+    assert "try again later" in await refused(PlanetHook(), TransportError)
+
+
+async def test_a_secrets_backend_that_fails_gives_way_to_no_other_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Vault:
+        def get_connection(self, conn_id: str) -> None:
+            raise RuntimeError("sealed, and the token is s3cr3t")
+
+    monkeypatch.setattr(supervisor, "ensure_secrets_backend_loaded", lambda: [Vault()])
+    monkeypatch.setenv("PL_API_KEY", "PLAK-of-another-account-0123")
+    said = await refused(PlanetHook(), TransportError)
+    assert "Vault" in said
+    assert "s3cr3t" not in said
+
+
+async def test_the_log_names_where_the_key_is_from(
+    monkeypatch: pytest.MonkeyPatch, no_credentials: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    (no_credentials / ".planet.json").write_text('{"key": "PLAK-home-0123456789"}')
+    PlanetHook().config()
+    assert "'planet_default' is not defined anywhere: using the API key of ~/.planet.json" in caplog.text
+    monkeypatch.setenv("PL_API_KEY", "PLAK-standard-0123456789")
+    await PlanetHook().async_config()
+    assert "using the API key of PL_API_KEY" in caplog.text
+    assert "0123456789" not in caplog.text
+
+
+@pytest.mark.parametrize("source", ["json", "uri", "env", "file"])
+def test_white_space_is_dropped_wherever_the_key_is_from(
+    config: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str
+) -> None:
+    padded, host = f" {KEY}\r\n", " https://planet.example/\n"
+    (tmp_path / "key").write_text(json.dumps({"key": padded}))
+    monkeypatch.setenv("MINE", padded)
+    if source == "uri":
+        monkeypatch.setenv(
+            CONNECTION, f"planet://:{quote(padded, safe='')}@{quote(' planet.example ', safe='')}"
+        )
+        got = PlanetHook().config()
+    elif source == "json":
+        got = config(password=padded, host=host)
+    elif source == "env":
+        got = config({"auth": "env", "env_var": " MINE "}, host=host)
+    else:
+        got = config({"auth": "file", "auth_file": f" {tmp_path}/key\n"}, host=host)
+    assert (got.api_key, got.base_url) == (KEY, "https://planet.example")
+
+
+def test_airflow_redacts_a_token(config: Any, planet_sandbox: Sandbox) -> None:
+    token_url = f"{planet_sandbox.url}/auth/token"
+    client = {
+        "login": planet_sandbox.config.oauth_client_id,
+        "password": planet_sandbox.config.oauth_client_secret,
+    }
+    config({"auth": "oauth", "token_url": token_url}, host=planet_sandbox.url, **client)
+    with PlanetHook().session() as session:
+        session.send(orders.stats())
+    token = planet_sandbox.requests[-1].headers["authorization"].removeprefix("Bearer ")
+    assert token not in str(redact(f"got {token}"))
 
 
 def test_another_connection_that_is_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,11 +33,35 @@ def test_the_key_is_not_shown() -> None:
     assert "https://api.planet.com" in shown
 
 
-@pytest.mark.parametrize("key", ["", " ", f" {KEY}", f"{KEY}\n"])
+@pytest.mark.parametrize("around", [" ", "\n", "\r\n", "\t\u00a0"])
+def test_white_space_around_what_is_given_is_no_part_of_it(around: str) -> None:
+    def padded(text: str) -> str:
+        return f"{around}{text}{around}"
+
+    assert config(api_key=padded(KEY), base_url=padded("https://a.example/")) == config(
+        api_key=KEY, base_url="https://a.example"
+    )
+    assert OAuthClient(client_id=padded("a"), client_secret=padded("hush")) == OAuthClient(
+        client_id="a", client_secret="hush"
+    )
+    assert Login(email=padded("a@b"), password=padded("hush hush")) == Login(
+        email="a@b", password="hush hush"
+    )
+
+
+@pytest.mark.parametrize("key", ["", " ", "\n", f"{KEY}\n{KEY}", f"a\x00{KEY}", f"{KEY} b", f"{KEY}\ud800"])
 def test_keys_that_cannot_be(key: str) -> None:
-    with pytest.raises(CredentialsError, match="empty or has blanks") as caught:
+    with pytest.raises(CredentialsError, match=r"blank|control characters") as caught:
         config(api_key=key)
     assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "path", ["/data/v1", "/data/v1/", "/compute/ops/orders/v2", "/v1", "/gateway/Data/v1"]
+)
+def test_a_path_of_an_api_in_the_host_is_named(path: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^host=.*the path '{path}' is one of Planet's APIs"):
+        config(base_url=f"https://api.planet.com{path}")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +90,6 @@ def test_base_urls(url: str, kept: str) -> None:
         "https://host:port",
         "https://host:99999",
         "https://api planet.com",
-        " https://api.planet.com",
         None,
         7,
     ],
@@ -164,7 +187,7 @@ def test_one_credential() -> None:
             config(**given)
     with pytest.raises(CredentialsError, match="Several credentials"):
         PlanetConfig(oauth=client, login=login)
-    with pytest.raises(CredentialsError, match="empty or has blanks"):
+    with pytest.raises(CredentialsError, match="empty or blank"):
         PlanetConfig()
 
 

@@ -6,6 +6,7 @@ import logging
 import pickle
 import re
 import string
+import time
 import traceback
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -17,8 +18,9 @@ from hypothesis import strategies as st
 
 from client_support import NO_ORDER, order_request, session_of
 from planet_provider.client import data, orders
+from planet_provider.client.known_secrets import REDACTED
 from planet_provider.client.redact import (
-    REDACTED,
+    MAX_CHARACTERS,
     RedactingFilter,
     install_log_redaction,
     origin,
@@ -60,6 +62,31 @@ secret_fields = st.sampled_from(
         "Authorization",
     ]
 )
+
+
+class TestTime:
+    @pytest.mark.parametrize(
+        "piece",
+        [
+            "?",
+            "?&",
+            "token:[",
+            "token:{",
+            "token='",
+            'token=\\"',
+            "eyJ-",
+            "bearer ",
+            "basic-",
+            "cookie: ",
+            "'?",
+        ],
+    )
+    def test_grows_with_the_text_s_length_and_has_an_end(self, piece: str) -> None:
+        """Twenty seconds it were, where each of these began a search to the end of the text."""
+        started = time.thread_time()
+        assert len(redact_text(piece * 10_000)) <= MAX_CHARACTERS + 1
+        redact_text("x" * 10_000_000)
+        assert time.thread_time() - started < 2
 
 
 class TestText:

@@ -18,6 +18,9 @@ T = TypeVar("T")
 #: Seconds that a list's requests may take in all: ten thousand pages of a search take a few hours.
 MAX_LIST_SECONDS = 6 * 3600.0
 
+#: Seconds of that for each page that there may be, the queue of the rate limit included.
+_PAGE_SECONDS = 60.0
+
 
 class Pages:
     """Follow next links, past empty pages, and refuse to go round in circles or on without end.
@@ -29,6 +32,7 @@ class Pages:
     def __init__(self, call: Call[Any], most: int) -> None:
         self._first = call
         self._most = most
+        self._most_seconds = min(MAX_LIST_SECONDS, most * _PAGE_SECONDS)
         self._seen: set[int] = set()
         self._seconds = 0.0
 
@@ -63,7 +67,7 @@ class Pages:
                 "the pages go round in a circle. Try again later; if it stays so, report it to Planet."
             )
         self._seen.add(hash(link))
-        if len(self._seen) >= self._most or self._seconds > MAX_LIST_SECONDS:
+        if len(self._seen) >= self._most or self._seconds > self._most_seconds:
             raise UnexpectedResponseError(
                 f"{self._first.label}: {len(self._seen)} pages, which took {self._seconds:.0f} s, and no end. Ask "
                 "for less, such as a shorter time; for really so many raise the connection's extra max_pages."

@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 #: Longest wait, in seconds, for another task that saves a search of the same name.
 LOCK_TIMEOUT_SECONDS = 120.0
 
+#: Pages of an account's saved searches: 100,000 of them. A list without end must not hold the lock for ever.
+_MOST_PAGES = 400
+
 Action = Literal["created", "updated", "unchanged"]
 
 
@@ -49,7 +52,8 @@ class SavedSearch:
 
 def find_searches(session: PlanetSession, name: str) -> list[JSONObject]:
     """Return the saved searches of a name, the oldest first."""
-    listed = chain.from_iterable(session.pages(data.list_searches(search_type="saved", sort="created asc")))
+    call = data.list_searches(search_type="saved", sort="created asc")
+    listed = chain.from_iterable(session.pages(call, most=_MOST_PAGES))
     return [search for search in listed if search.get("name") == name]
 
 

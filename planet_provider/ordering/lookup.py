@@ -27,6 +27,9 @@ _LONGEST_WAIT = 10.0
 #: What a row of a list tells of an order, and lists show alike.
 _IN_ROWS = ("id", "name", "state", "products", "created_on", "last_modified", "last_message")
 
+#: Pages of orders of one name: ten thousand orders. A list without end must not hold the lock for ever.
+_MOST_PAGES = 40
+
 
 def get_order(session: PlanetSession, order_id: str) -> dict[str, Any] | None:
     """Get an order as it is now, which the list may not know yet.
@@ -54,7 +57,7 @@ def listed_orders(session: PlanetSession, request: Mapping[str, Any]) -> list[di
 
     :param request: Order request with the name it is placed under.
     """
-    pages = session.pages(orders.namesakes(request["name"]))
+    pages = session.pages(orders.namesakes(request["name"]), most=_MOST_PAGES)
     return [order for page in pages for order in page if order.get("name") == request["name"]]
 
 

@@ -89,7 +89,8 @@ class PlanetConfig:
     :param max_connections: Requests under way at once, per process and account, until their bodies are read or
         closed: 16 downloads and as many other requests. Others wait, before they take a slot of the rate limit.
     :param max_attempts: How often a request is sent at most.
-    :param max_retry_seconds: Seconds from a request's first attempt after which it is not sent again.
+    :param max_retry_seconds: Seconds from a request's first attempt after which it is not sent again, and for
+        which one answer may take, unless ``timeout`` is more.
     :param backoff_seconds: First step of the exponential back-off between attempts, in seconds; doubled
         each time, with full jitter, up to 64 s (the official SDK's bound).
     :param max_response_bytes: Bytes of an answer that are read at most, after decoding; files that are downloaded

@@ -200,7 +200,7 @@ def coverage(
         rate_class="data.other",
         parse=_coverage,
         params=tuple(wanted.items()),
-        json={"geometry": dict(geometry)},
+        json={"geometry": dict(checks.mapping(geometry, "geometry"))},
     )
 
 
@@ -233,13 +233,16 @@ def _search_body(
     geometry: Mapping[str, Any] | None,
     name: str | None,
 ) -> JSONObject:
-    body: JSONObject = {"item_types": checks.item_types(item_types), "filter": dict(search_filter)}
+    body: JSONObject = {
+        "item_types": checks.item_types(item_types),
+        "filter": dict(checks.mapping(search_filter, "search_filter")),
+    }
     for item_type in body["item_types"]:
         spec.check_item_type(item_type, "item_types")
     for path, asset_types in filter_checks.asset_filters(body["filter"], "search_filter"):
         spec.check_assets_of(asset_types, body["item_types"], path)
     if geometry is not None:
-        body["geometry"] = dict(geometry)
+        body["geometry"] = dict(checks.mapping(geometry, "geometry"))
     if name is not None:
         body["name"] = checks.text(name, "name")
     return body

@@ -42,7 +42,7 @@ def create(request: Mapping[str, Any]) -> Call[JSONObject]:
         path=_ORDERS,
         rate_class="orders.create",
         parse=_placed,
-        json=dict(request),
+        json=dict(checks.mapping(request, "request")),
         repeatable=False,
         secrets=tuple(secrets_of(request)),
     )

@@ -190,7 +190,7 @@ def renamed_order(
     :param since: When it was created, at the earliest.
     :param ignored: Ids of orders that it is not.
     """
-    for page in session.pages(orders.created_since(since)):
+    for page in session.pages(orders.created_since(since), most=_MOST_PAGES):
         for order in page:
             if (
                 order.get("name") != request["name"]

@@ -28,7 +28,9 @@ def timeout_event(**facts: Any) -> dict[str, Any]:
 def error_event(error: PlanetError) -> dict[str, Any]:
     """Say that the wait can't go on."""
     facts = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(error).items()}
-    return {"status": ERROR, "error": type(error).__name__, "message": str(error), "facts": facts}
+    # Of a class from elsewhere, its nearest base in the tree.
+    kinds = (kind.__name__ for kind in type(error).__mro__ if vars(exceptions).get(kind.__name__) is kind)
+    return {"status": ERROR, "error": next(kinds), "message": str(error), "facts": facts}
 
 
 def read_event(event: object, subject: str) -> dict[str, Any] | None:

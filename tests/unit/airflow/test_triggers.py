@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow_support import Connect, Scenes, first_event, revived
 
 from planet_provider import exceptions
@@ -241,9 +240,10 @@ async def test_a_wrong_connection_is_an_event(connect: Connect) -> None:
         read_event(event, "order")
 
 
-async def test_a_missing_connection_fails_the_trigger(planet_sandbox: Sandbox) -> None:
-    with pytest.raises(AirflowNotFoundException, match="elsewhere"):
-        await first_event(revived(order_trigger(planet_conn_id="elsewhere")))
+async def test_a_missing_connection_is_an_event(planet_sandbox: Sandbox) -> None:
+    event = await first_event(revived(order_trigger(planet_conn_id="elsewhere")))
+    with pytest.raises(exceptions.ConfigurationError, match="'elsewhere' is not defined"):
+        read_event(event, "order")
 
 
 @pytest.mark.usefixtures("forgotten_tasks")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
@@ -44,7 +45,7 @@ class PlanetOrderLink(BaseOperatorLink):
 class LinksToOrder:
     """Mixin for operators and sensors whose task has one order."""
 
-    operator_extra_links = (PlanetOrderLink(),)
+    operator_extra_links: Collection[BaseOperatorLink] = (PlanetOrderLink(),)
 
     #: The order's page as this process pushed it, empty before; ``None`` if an earlier one of this try may have.
     order_link: str | None = ""

@@ -199,7 +199,7 @@ def test_a_run_without_a_logical_date_fails_once_and_says_so(template: str, nati
     assert isinstance(caught.value, AirflowFailException), "retries would meet the same run"
 
 
-FLAGS = [(kind, field) for kind in KINDS for field in FLAG_FIELDS.intersection(kind.template_fields)]
+FLAGS = [(kind, field) for kind in KINDS for field in kind.template_fields if field in FLAG_FIELDS]
 
 
 @pytest.mark.parametrize("flag", FLAGS, ids=[f"{kind.__name__}-{field}" for kind, field in FLAGS])

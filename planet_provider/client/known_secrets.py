@@ -1,4 +1,4 @@
-"""The secrets that this process knows, and how they are removed from a text, whoever repeats them.
+"""The secrets that this process knows, and how they are removed from a text that repeats them.
 
 A credential, a token, a delivery's secret or a webhook's URL may have no look of its own. So what is known is
 removed by its value: as it is, escaped, percent-encoded in any way, and as base64, alone or inside of more.

@@ -77,7 +77,7 @@ MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeE
 #: What sending a request and reading its answer may raise. That a session is closed is the caller's fault.
 EXCHANGE_ERRORS = (httpx.HTTPError, httpx.InvalidURL, *MALFORMED)
 
-#: Headers of how a body came, not of what it is.
+#: Headers about how a body was sent, not about its content.
 _OF_THE_WIRE = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 
 #: What tells a quota of requests from one of imagery.

@@ -356,7 +356,7 @@ class PlanetSession(_Core):
     ) -> httpx.Response:
         at_home = True
         for _ in range(MAX_REDIRECTS + 1):
-            # Whoever was abroad once has chosen where it goes since: no credential even if that is home again.
+            # A foreign host has chosen where the chain goes: no credential, even if it leads home again.
             at_home = at_home and origin(url) == self._origin
             # What storage refuses is nothing to Planet's other requests.
             with self._heeding(rate_class if at_home else None):

@@ -70,7 +70,7 @@ class PlanetDownloadAssetOperator(_AssetOperator, PlanetTransferOperator):
     :param item_id: Planet item id. (templated)
     :param asset_type: e.g. ``ortho_analytic_4b``. (templated)
     :param destination: Folder: an absolute path, or a URL such as ``s3://conn_id@bucket/prefix``. (templated)
-    :param overwrite: Fetch it anew. (templated)
+    :param overwrite: Fetch it again. (templated)
     :param planet_conn_id: Airflow connection of type ``planet``. (templated)
     :return: XCom ``{path, item_id, asset_type, media_type, bytes, md5, sha256}``, each key also as an XCom of
         its own.

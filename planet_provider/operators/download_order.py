@@ -35,7 +35,7 @@ class PlanetDownloadOrderOperator(LinksToOrder, PlanetTransferOperator):
         ``s3://conn_id@bucket/prefix``. (templated)
     :param checksum: ``sha256`` or ``md5``. (templated)
     :param max_concurrency: Connections at once, for files and for parts of large files.
-    :param overwrite: Fetch everything anew. (templated)
+    :param overwrite: Fetch everything again. (templated)
     :param include: Only files that match one of these globs, on the path in the order. (templated)
     :param exclude: No files that match one of these globs. (templated)
     :param unpack: Unpack zips (an order with ``delivery.archive_type``), each to the folder of its name beside

@@ -188,7 +188,7 @@ class FileLedger:
 
     def remembers_seconds(self) -> float:
         """Return how far back it has forgotten nothing."""
-        return math.inf  # a disk keeps what was written; whoever empties the folder does it on purpose
+        return math.inf  # a disk keeps what was written, unless somebody empties the folder on purpose
 
     def _file(self, key: str) -> Path:
         return self._folder / f"{key}.json"

@@ -60,7 +60,7 @@ class Connections:
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def config(self, conn_id: str, until: float = float("inf")) -> PlanetConfig:
-        """Read a connection, or return what was read a moment ago. What a later read may mend is waited out.
+        """Read a connection, or return what was read a moment ago; try again after errors that may pass.
 
         :param until: Time of the event loop after which to give up.
         :raises AirflowNotFoundException: There is no such connection.

@@ -137,7 +137,7 @@ def test_how_long_it_remembers(redis: RedisServer, client: redis_py.Redis) -> No
     for other in (f"{run_id} {seconds + 1000}", f"{run_id} nan", "x", "", f"another {seconds - 1000}"):
         client.hset("planet-orders", "epoch", other)
         assert ledger.remembers_seconds() == 0.0, other
-        assert client.hget("planet-orders", "epoch").startswith(f"{run_id} "), "it starts anew"
+        assert client.hget("planet-orders", "epoch").startswith(f"{run_id} "), "it starts again"
 
 
 def test_records(redis: RedisServer, client: redis_py.Redis, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -359,7 +359,7 @@ def killed_after_its_post(session: PlanetSession) -> Iterator[None]:
     class Killed(BaseException):
         pass
 
-    # Its answer may be under way for so long.
+    # Its answer may be under way until then.
     session.config = replace(session.config, timeout=0.3)
     real = session.send
 

@@ -161,7 +161,7 @@ def test_reuse_max_age(planet: Sandbox, runner: Runner, create: Any) -> None:
 def test_a_run_that_is_cleared_has_its_own_order_at_any_age(
     planet: Sandbox, runner: Runner, create: Any, reuse: str
 ) -> None:
-    """Airflow takes a run that is cleared to begin anew."""
+    """Airflow lets a run that is cleared begin again."""
     short = timedelta(microseconds=1)
     first = runner.run(create(reuse=reuse, reuse_max_age=short))
     assert runner.run(create(reuse=reuse, reuse_max_age=short)) == first

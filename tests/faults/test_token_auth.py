@@ -480,7 +480,7 @@ async def test_secrets_are_nowhere(
         refuse_the_token(planet_sandbox, times=2)
         with suppress(AuthenticationError):
             session.send(orders.stats())
-        shown = [repr(session), repr(config), repr(session._auth), repr(vars(session._auth))]
+        shown = [repr(session), repr(config), *map(repr, vars(session).values())]
     secret = planet_sandbox.config.oauth_client_secret if form == "oauth" else planet_sandbox.config.password
     echo = f'{{"error": "invalid_client", "error_description": "{secret} is not it", "message": "{secret}"}}'
     for fault in (

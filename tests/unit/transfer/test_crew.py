@@ -15,17 +15,40 @@ from ratelimit_support import Clock
 SPAN = 0.2
 
 
-class Shared:
-    """A file that always wants help, and counts how often it got it."""
+class HelpedError(Exception):
+    pass
 
-    def __init__(self) -> None:
-        self.helped = 0
+
+class IdleError(Exception):
+    pass
+
+
+class Shared:
+    """A file that always wants help, and ends the thread that gives it."""
 
     def wants_help(self) -> int:
         return 1 << 30
 
     def help(self) -> None:
-        self.helped += 1
+        raise HelpedError
+
+
+class Impatient(Watch):
+    """Ends the thread that finds nothing to do."""
+
+    def pause(self, seconds: float) -> None:
+        raise IdleError
+
+
+def helps(crew: Crew) -> bool:
+    """Return whether an idle thread finds a file to help with now."""
+    try:
+        crew.help()
+    except HelpedError:
+        return True
+    except IdleError:
+        return False
+    raise AssertionError("the thread ended by itself")
 
 
 @pytest.fixture
@@ -37,12 +60,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def joins(clock: Clock, seconds: Callable[[Crew, Watch], None]) -> bool:
     """Return whether a thread may join after some time in which one connection is read."""
-    watch = Watch()
-    crew, file = Crew(watch, 4, 1, Ranges()), Shared()
-    with crew.reading(), crew.sharing(file):
+    watch = Impatient()
+    crew = Crew(watch, 4, 1, Ranges())
+    with crew.reading(), crew.sharing(Shared()):
         clock.advance(0.01)
         seconds(crew, watch)
-        return crew._needy() is file
+        return helps(crew)
 
 
 def test_a_connection_that_brings_little_gets_help(clock: Clock) -> None:
@@ -76,7 +99,7 @@ def test_nor_does_one_whose_store_takes_nothing_at_the_moment(clock: Clock) -> N
         with crew.writing():
             for _ in range(10):
                 clock.advance(SPAN)
-                assert crew._needy() is None
+                assert not helps(crew)
 
     assert not joins(clock, stuck)
 
@@ -92,7 +115,7 @@ def test_a_slow_one_gets_help_though_it_also_writes(clock: Clock) -> None:
 
 
 def test_no_more_join_than_there_are_connections(clock: Clock) -> None:
-    crew, file = Crew(Watch(), 1, 1, Ranges()), Shared()
-    with crew.reading(), crew.sharing(file):
+    crew = Crew(Impatient(), 1, 1, Ranges())
+    with crew.reading(), crew.sharing(Shared()):
         clock.advance(SPAN)
-        assert crew._needy() is None
+        assert not helps(crew)

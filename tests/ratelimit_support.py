@@ -6,8 +6,10 @@ import multiprocessing
 import os
 import struct
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -147,6 +149,30 @@ def processes(count: int, work: Callable[[int], None]) -> Iterator[list[multipro
         for process in running:
             if process.is_alive():
                 os.kill(process.pid or 0, 9)
+
+
+def start_at_once(open_store: Callable[[], RateStore], count: int, record: Record) -> None:
+    """Have processes take two slots each from the same moment on, and assert that they lie evenly.
+
+    :param open_store: Called in each process.
+    :param record: An empty one.
+    """
+    rate = 95.0
+    begun = multiprocessing.get_context("fork").Barrier(count)
+
+    def work(number: int) -> None:
+        store = Slotted(open_store())
+        limits = RateLimiter(store, CREDENTIAL, {RATE_CLASS: rate}, 600.0)
+        begun.wait(120)
+        for _ in range(2):
+            limits.acquire(RATE_CLASS)
+            record.add(store.reached(), number)
+
+    with processes(count, work):
+        pass
+    grants = record.grants()
+    assert Counter(grant.caller for grant in grants) == dict.fromkeys(range(count), 2)
+    assert all(later.due - sooner.due >= 1 / rate - 1e-6 for sooner, later in pairwise(grants))
 
 
 def take_for(

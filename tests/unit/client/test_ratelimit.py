@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -14,13 +13,13 @@ from itertools import pairwise
 
 import pytest
 
-from client_support import ANY, NO_ORDER, config_of, limiter_of
+from client_support import ANY, config_of, limiter_of
 from planet_provider.client import data, orders
-from planet_provider.client.config import DOCUMENTED_RATES, PlanetConfig
+from planet_provider.client.config import PlanetConfig
 from planet_provider.client.ratelimit import MemoryStore, RateLimiter, open_store
 from planet_provider.client.session import AsyncPlanetSession, PlanetSession
-from planet_provider.exceptions import ConfigurationError, NotFoundError, RateLimitQueueError
-from planet_provider.sandbox import Fault, Sandbox
+from planet_provider.exceptions import ConfigurationError, RateLimitQueueError
+from planet_provider.sandbox import Sandbox
 
 KEY = "PLAK0123456789abcdef"
 RATES = {"orders.create": 2.0, "orders.get": 4.0}
@@ -224,51 +223,6 @@ class TestForReal:
         assert statuses == {200: 20}
         # Five lists at 2.85 a second: four gaps.
         assert time.monotonic() - started >= 4 / (3 * 0.95) - 0.01
-
-    @pytest.mark.planet_sandbox(rate_limits=False)
-    def test_threads_and_coroutines_share_one_line(self, planet_sandbox: Sandbox) -> None:
-        config = config_of(planet_sandbox, rate_limits={"orders.get": 20.0})
-        limiter = limiter_of(config)
-
-        async def coroutines() -> None:
-            async with AsyncPlanetSession(config, limiter=limiter) as session:
-                calls = [session.send(orders.get(NO_ORDER)) for _ in range(8)]
-                done = await asyncio.gather(*calls, return_exceptions=True)
-            assert all(isinstance(one, NotFoundError) for one in done)
-
-        def asks() -> None:
-            with pytest.raises(NotFoundError):
-                session.send(orders.get(NO_ORDER))
-
-        started = time.monotonic()
-        with PlanetSession(config, limiter=limiter) as session:
-            threads = [threading.Thread(target=asks) for _ in range(8)]
-            for thread in threads:
-                thread.start()
-            asyncio.run(coroutines())
-            for thread in threads:
-                thread.join()
-        arrivals = [request.at for request in planet_sandbox.requests]
-        # Sixteen at 20 a second: each may be late, but none is early.
-        assert len(arrivals) == 16
-        assert all(at - started >= number / 20 - 0.02 for number, at in enumerate(arrivals))
-
-    @pytest.mark.planet_sandbox(rate_limits=False)
-    def test_a_429_holds_all_of_them(self, planet_sandbox: Sandbox) -> None:
-        config = config_of(planet_sandbox, rate_limits=dict.fromkeys(DOCUMENTED_RATES, 5.0))
-        limiter = limiter_of(config)
-        planet_sandbox.faults.add(Fault(kind="status", status=429, headers={"Retry-After": "1"}))
-        with PlanetSession(config, limiter=limiter) as session:
-            threads = [threading.Thread(target=session.send, args=(orders.stats(),)) for _ in range(5)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-        arrivals = [request.at for request in planet_sandbox.requests]
-        refused = arrivals[0]
-        # Sent before the answer was there, or after the pause.
-        assert len(arrivals) == 6
-        assert sum(at - refused >= 0.99 for at in arrivals) >= 4
 
     def test_by_default_all_sessions_of_a_process_share_it(self, planet_sandbox: Sandbox) -> None:
         config = config_of(

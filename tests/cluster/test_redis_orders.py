@@ -145,7 +145,7 @@ def test_records(redis: RedisServer, client: redis_py.Redis, monkeypatch: pytest
     ledger, record = open_ledger(redis.url), Record(2_000_000_000.0, str(uuid.uuid4()))
     ledger.remembers_seconds()
     ledger.write("old", Record(1.0))
-    monkeypatch.setattr("planet_provider.ordering.ledger._SWEEPS", 1.0)
+    monkeypatch.setattr("planet_provider.ordering.ledger.SWEEPS", 1.0)
     ledger.write("new", record)
     assert (ledger.read("new"), ledger.read("old")) == ([record], [])
     assert client.keys("*") == ["planet-orders"]

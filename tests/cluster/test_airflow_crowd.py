@@ -20,8 +20,8 @@ from planet_provider.sandbox import Sandbox, SandboxConfig, run
 
 pytestmark = [
     pytest.mark.cluster,
-    pytest.mark.slow,
     pytest.mark.xdist_group("airflow"),
+    pytest.mark.slow,
     pytest.mark.timeout(1800),
 ]
 

@@ -25,8 +25,8 @@ from planet_provider.sandbox import Fault, Sandbox, SandboxConfig, run
 
 pytestmark = [
     pytest.mark.cluster,
-    pytest.mark.slow,
     pytest.mark.xdist_group("airflow"),
+    pytest.mark.slow,
     pytest.mark.timeout(1500),
 ]
 

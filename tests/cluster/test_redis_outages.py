@@ -17,7 +17,7 @@ from planet_provider.client import redis_url
 from planet_provider.client.ratelimit import RateLimiter, fallback, open_store
 from planet_provider.client.redis_url import redis_client
 from planet_provider.exceptions import RateLimitStoreError
-from ratelimit_support import CREDENTIAL, RATE_CLASS, Record, densest, processes, take_for
+from ratelimit_support import CREDENTIAL, RATE_CLASS, Record, densest, processes, start_at_once, take_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -65,6 +65,7 @@ def retried_each_second(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fallback, "RETRY_SECONDS", 1.0)
 
 
+@pytest.mark.ci
 def test_stopped_and_started_again(redis: RedisServer, tmp_path: Path) -> None:
     def meddle(started: float) -> None:
         sleep_until(started + 3)
@@ -82,6 +83,7 @@ def test_stopped_and_started_again(redis: RedisServer, tmp_path: Path) -> None:
     assert outage.fastest(10, 16) >= RATE * 0.8
 
 
+@pytest.mark.ci
 def test_flushed(redis: RedisServer, tmp_path: Path) -> None:
     def meddle(started: float) -> None:
         client = redis_client(redis.url)
@@ -95,6 +97,7 @@ def test_flushed(redis: RedisServer, tmp_path: Path) -> None:
     assert outage.fastest(0, 7) >= RATE * 0.8
 
 
+@pytest.mark.slow
 def test_hanging_then_going_on(redis: RedisServer, tmp_path: Path) -> None:
     def meddle(started: float) -> None:
         sleep_until(started + 2)
@@ -110,6 +113,7 @@ def test_hanging_then_going_on(redis: RedisServer, tmp_path: Path) -> None:
     assert outage.fastest(11, 17) >= RATE * 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", [(0.2, 0.2), (0.0, 0.2)], ids=["constant", "varying"])
 def test_slow(redis: RedisServer, tmp_path: Path, delay: tuple[float, float]) -> None:
     with SlowProxy(redis.port) as proxy:
@@ -128,6 +132,7 @@ def test_slow(redis: RedisServer, tmp_path: Path, delay: tuple[float, float]) ->
     assert outage.fastest(7, 13) >= RATE * 0.8
 
 
+@pytest.mark.slow
 async def test_a_hanging_redis_does_not_block_the_event_loop(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +163,7 @@ async def test_a_hanging_redis_does_not_block_the_event_loop(
     redis.thaw()
 
 
+@pytest.mark.ci
 def test_with_fail_the_error_comes_soon_and_goes_when_redis_is_back(redis: RedisServer) -> None:
     store = open_store(redis.url, "fail")
     store.reserve("key", 0.1, 60.0)
@@ -168,6 +174,11 @@ def test_with_fail_the_error_comes_soon_and_goes_when_redis_is_back(redis: Redis
     assert time.monotonic() - started < 30.0
     redis.start()
     assert store.reserve("key", 0.1, 60.0).wait_seconds == 0
+
+
+@pytest.mark.slow
+def test_200_processes_start_at_once(redis: RedisServer, tmp_path: Path) -> None:
+    start_at_once(lambda: open_store(redis.url, "fail"), 200, Record(tmp_path / "grants"))
 
 
 class SlowProxy:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,7 @@ from planet_provider.client.ratelimit.redis_store import RedisStore
 from planet_provider.client.ratelimit.slots import EASING, MIN_SPEED, QUICK_EASING, Slots
 from planet_provider.client.redis_url import redis_client
 from planet_provider.exceptions import RateLimitStoreError
-from ratelimit_support import CREDENTIAL, RATE_CLASS, Record, Slotted, densest, processes, take
+from ratelimit_support import CREDENTIAL, RATE_CLASS, Record, start_at_once, take
 
 pytestmark = [pytest.mark.cluster, pytest.mark.ci]
 
@@ -136,22 +134,5 @@ def test_a_wrong_password_is_named_without_showing_it(redis: RedisServer) -> Non
     assert "127.0.0.1" in str(caught.value)
 
 
-@pytest.mark.slow
-def test_200_processes_start_at_once(redis: RedisServer, tmp_path: Path) -> None:
-    record = Record(tmp_path / "grants")
-    rate, start = 95.0, time.monotonic() + 3.0
-
-    def work(number: int) -> None:
-        store = Slotted(open_store(redis.url, "fail"))
-        limits = RateLimiter(store, CREDENTIAL, {RATE_CLASS: rate}, 60.0)
-        time.sleep(max(0.0, start - time.monotonic()))
-        for _ in range(2):
-            limits.acquire(RATE_CLASS)
-            record.add(store.reached(), number)
-
-    with processes(200, work):
-        pass
-    grants = record.grants()
-    assert Counter(grant.caller for grant in grants) == dict.fromkeys(range(200), 2)
-    # Never more than there are slots in a window, which lie evenly.
-    assert densest([grant.due for grant in grants], 0.95) <= int(0.95 * rate) + 1
+def test_processes_that_start_at_once(redis: RedisServer, tmp_path: Path) -> None:
+    start_at_once(lambda: open_store(redis.url, "fail"), 8, Record(tmp_path / "grants"))

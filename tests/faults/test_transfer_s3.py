@@ -117,6 +117,7 @@ def test_an_order_goes_where_airflows_storage_path_leads(
     assert verify(ObjectStoragePath(result.manifest)).validated == len(result.files)
 
 
+@pytest.mark.ci
 def test_objects_that_agree_are_skipped_and_others_fetched(
     planet_sandbox: Sandbox, session: PlanetSession, order_id: str, destination: StoragePath
 ) -> None:
@@ -129,6 +130,7 @@ def test_objects_that_agree_are_skipped_and_others_fetched(
     assert download_order(session, order_id, destination).downloaded == 1
 
 
+@pytest.mark.ci
 def test_cuts_are_resumed_on_the_way_to_the_spool(
     planet_sandbox: Sandbox, session: PlanetSession, order_id: str, destination: StoragePath
 ) -> None:
@@ -146,9 +148,10 @@ def test_cuts_are_resumed_on_the_way_to_the_spool(
     ("fault", "error"),
     [
         (Fault(kind="corrupt", origin="storage", path=r"Analytic", times=None), ChecksumError),
-        (
+        pytest.param(
             Fault(kind="truncate", origin="storage", path=r"Analytic", after_bytes=0, times=None),
             IncompleteTransferError,
+            marks=pytest.mark.ci,
         ),
     ],
 )
@@ -169,6 +172,7 @@ def test_nothing_appears_of_a_file_that_failed(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.ci
 def test_verify_lists_every_altered_missing_and_short_object(
     session: PlanetSession, order_id: str, destination: StoragePath
 ) -> None:
@@ -215,6 +219,7 @@ def test_a_large_object_goes_in_parts(destination: StoragePath, tmp_path: Path) 
     assert verify_file(_below(destination, "big.tif"), hashlib.sha256(chunk * 40).hexdigest()) == 40 << 20
 
 
+@pytest.mark.ci
 def test_a_bucket_that_is_not_there_is_an_error_and_is_not_made(
     session: PlanetSession, order_id: str, fs: Any
 ) -> None:

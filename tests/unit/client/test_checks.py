@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pendulum
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from planet_provider.client import checks
@@ -205,7 +205,6 @@ aware = st.datetimes(
 )
 
 
-@settings(deadline=None)
 @given(aware)
 def test_utc_datetime_keeps_the_instant(moment: datetime) -> None:
     written = checks.utc_datetime(moment, "at")
@@ -214,7 +213,6 @@ def test_utc_datetime_keeps_the_instant(moment: datetime) -> None:
     assert checks.utc_datetime(written, "at") == written
 
 
-@settings(deadline=None)
 @given(aware, aware, st.booleans())
 def test_time_order_is_the_order_in_time(first: datetime, second: datetime, whole: bool) -> None:
     second = first.replace(microsecond=0) if whole else second

@@ -19,7 +19,7 @@ from planet_provider.client.redis_url import redis_client
 from planet_provider.exceptions import RateLimitStoreError
 from ratelimit_support import CREDENTIAL, RATE_CLASS, Record, densest, processes, start_at_once, take_for
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+pytestmark = pytest.mark.cluster
 
 RATE = 20.0
 SHARE = 0.1

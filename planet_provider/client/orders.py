@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -222,11 +222,10 @@ def check_identity(order: Any) -> JSONObject:
 
     :param order: As Planet described it.
     :return: The order.
-    :raises KeyError: It has no id or no state.
-    :raises TypeError: What is of the wrong kind.
+    :raises TypeError: It has no id or no state, or something is of the wrong kind.
     """
     found = json_object(order)
-    if not isinstance(found["id"], str) or not isinstance(found["state"], str):
+    if not _is_identified(found):
         raise TypeError("an order's id and state must be strings")
     for product in objects(found.get("products")):
         _check_product(product)
@@ -238,8 +237,7 @@ def check_shape(order: Any) -> JSONObject:
 
     :param order: As Planet described it.
     :return: The order.
-    :raises KeyError: It has no id or no state.
-    :raises TypeError: What is of the wrong kind.
+    :raises TypeError: It has no id or no state, or something is of the wrong kind.
     """
     found = check_identity(order)
     check_fields(found, name=str, created_on=str, last_modified=str, last_message=str, error_hints=list)
@@ -248,6 +246,10 @@ def check_shape(order: Any) -> JSONObject:
     objects((found.get("_links") or {}).get("results"))
     remember(secrets_of(found))
     return found
+
+
+def _is_identified(order: JSONObject) -> bool:
+    return isinstance(order.get("id"), str) and isinstance(order.get("state"), str)
 
 
 def _check_product(product: JSONObject) -> None:
@@ -261,34 +263,38 @@ def _check_product(product: JSONObject) -> None:
 
 def _placed(body: Any) -> JSONObject:
     order = check_shape(body)
-    checks.order_id(order["id"])
+    try:
+        checks.order_id(order["id"])
+    except InvalidInputError as error:
+        raise TypeError("an order's id must be a UUID") from error
     return order
 
 
 def _orders(body: Any) -> list[JSONObject]:
-    return _readable(body, check_identity, logging.WARNING)
+    """Return the rows of a list that can be read: one that can't must not hide the others."""
+    rows = _rows(body)
+    found = [row for row in rows if isinstance(row, dict) and _is_identified(row)]
+    if len(found) < len(rows):
+        log.warning(
+            "%d of %d listed orders can't be read, and are left out.", len(rows) - len(found), len(rows)
+        )
+    return found
 
 
 def _readable_orders(body: Any) -> list[JSONObject]:
-    return _readable(body, check_shape, logging.DEBUG)
+    """Return the rows with an id; of one that can't be read only that, so that it is asked for by itself."""
+    found = []
+    for row in _any_orders(body):
+        if isinstance(row.get("id"), str):
+            try:
+                found.append(check_shape(row))
+            except (LookupError, TypeError):
+                found.append({"id": row["id"]})
+    return found
 
 
 def _any_orders(body: Any) -> list[JSONObject]:
     return [row for row in _rows(body) if isinstance(row, dict)]
-
-
-def _readable(body: Any, read: Callable[[Any], JSONObject], level: int) -> list[JSONObject]:
-    """Return the rows of a list that can be read: one that can't must not hide the others."""
-    found, odd = [], 0
-    rows = _rows(body)
-    for row in rows:
-        try:
-            found.append(read(row))
-        except (LookupError, TypeError):
-            odd += 1
-    if odd:
-        log.log(level, "%d of %d listed orders can't be read, and are left out.", odd, len(rows))
-    return found
 
 
 def _rows(body: Any) -> list[Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from planet_provider.exceptions import InvalidInputError
 from planet_provider.hooks.buckets import bucket_store
+from planet_provider.hooks.task_errors import task_errors
 from planet_provider.transfer.destination import open_store
 from planet_provider.transfer.store import Store
 
@@ -79,6 +80,7 @@ def location(value: Any, field: str) -> Any:
         raise _unknown(field, value, error) from error
 
 
+@task_errors()
 def templated(value: Any, field: str) -> Any:
     """Prepare a path that an operator is given: Airflow renders text, but no ``pathlib.Path``.
 

@@ -70,8 +70,9 @@ def as_task_error(error: exceptions.PlanetError, *, retry: bool = True) -> excep
     """Return the same error as one of Airflow's too; of a class from elsewhere, as its nearest base here."""
     if isinstance(error, AirflowException):
         return error
-    kinds = _TASK_ERRORS if retry and error.retryable else _FINAL_TASK_ERRORS
-    kind = next(kinds[base] for base in type(error).__mro__ if base in kinds)
+    base = next(base for base in type(error).__mro__ if base in _TASK_ERRORS)
+    is_final = base.retryable and not (retry and error.retryable)
+    kind = (_FINAL_TASK_ERRORS if is_final else _TASK_ERRORS)[base]
     copy: Any = kind.__new__(kind, *error.args)
     copy.args = error.args
     copy.__dict__.update(error.__dict__)

@@ -47,7 +47,9 @@ class Estimate:
         unknown = (
             f"; not in the catalogue: {counted(self.unknown_items, 'item')}" if self.unknown_items else ""
         )
-        outside = f"; outside of that area: {counted(self.outside_items, 'item')}" if self.outside_items else ""
+        outside = (
+            f"; outside of that area: {counted(self.outside_items, 'item')}" if self.outside_items else ""
+        )
         return f"{counted(self.scenes, 'scene')}, {self.area_km2:,.1f} km² ({within}){unknown}{outside}"
 
 

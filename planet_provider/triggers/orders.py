@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from planet_provider.client import checks
 from planet_provider.client.cancelling import cancel_for_killed_task
 from planet_provider.client.links import order_page
 from planet_provider.client.session import PlanetSession
 from planet_provider.client.states import OrderState, order_state
-from planet_provider.exceptions import PlanetError
+from planet_provider.exceptions import InvalidInputError, PlanetError
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.hooks.task_state import has_ended_async
 from planet_provider.ordering.outcome import described, is_reached
@@ -56,6 +58,8 @@ class PlanetOrderTrigger(PlanetTrigger):
             planet_conn_id=planet_conn_id, poke_interval=poke_interval, deadline=deadline, **unknown
         )
         self.order_id = order_id
+        with suppress(InvalidInputError):  # an error here would end the whole triggerer
+            self.order_id = checks.order_id(order_id)
         self.state = state
         self.cancel_on_kill = cancel_on_kill
         self.note = note

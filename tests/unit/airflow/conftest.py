@@ -21,6 +21,10 @@ from planet_provider.sandbox.bundles import choose
 S3_SECRET = {"aws_access_key_id": "AKIATESTTESTTEST", "aws_secret_access_key": "secret-of-the-store"}
 
 
+def _same_user_agent(_: Any, existing_user_agent_extra: str | None = None) -> str:
+    return existing_user_agent_extra or ""
+
+
 class FakeSupervisor:
     """What tasks and triggers ask for connections that the environment doesn't hold: it knows none."""
 
@@ -124,7 +128,7 @@ def s3(moto_url: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> Iterat
     from airflow.sdk.io import store as object_stores
 
     # Inspects the whole stack, which is deep under pytest: half of what a connection costs.
-    monkeypatch.setattr(AwsGenericHook, "_generate_user_agent_extra_field", lambda self, existing: existing)
+    monkeypatch.setattr(AwsGenericHook, "_generate_user_agent_extra_field", _same_user_agent)
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     connection = {

@@ -49,7 +49,7 @@ def test_its_python_runs(
         "secret_access_key": "very-visible-secret",
         "service_account_key": "eyJ9",
     }
-    spec._warn.cache_clear()
+    spec.warn.cache_clear()
     with PlanetHook().session() as session:
         namespace = given | {"session": session}
         for number, block in enumerate(blocks(page, "python"), 1):
@@ -129,7 +129,7 @@ def test_its_links_lead_somewhere(page: str) -> None:
 
 
 def test_the_warnings_that_a_page_shows_are_the_real_ones(caplog: pytest.LogCaptureFixture) -> None:
-    spec._warn.cache_clear()
+    spec.warn.cache_clear()
     spec.check_item_type("psscene", "products[0].item_type")
     spec.check_product_bundle("analytic_umd2", "PSScene", "products[0].product_bundle")
     first, second = blocks("order-requests.md", "text")[0].splitlines()

@@ -36,7 +36,7 @@ async def test_it_is_masked_in_a_triggerer_s(monkeypatch: pytest.MonkeyPatch) ->
     async def mask(secret: str) -> None:
         masked.append(secret)
 
-    monkeypatch.setattr(planet, "_mask_in_loop", mask)
+    monkeypatch.setattr(planet, "mask_in_loop", mask)
     await connect(monkeypatch, "rediss://:open-sesame@host/0").async_config()
     assert set(masked) == {"PLAK-not-a-real-key", "open-sesame"}
 

@@ -94,6 +94,9 @@ def test_every_class_and_field_is_tried() -> None:
     assert {kind.__name__ for kind in public} - abstract == {kind.__name__ for kind in KINDS}
 
 
+PATHS = {"destination", "output_path", "path"}
+
+
 @EACH
 def test_text_is_never_evaluated(kind: Any) -> None:
     """Neither what a DAG says nor what a parameter gives, at the top or nested."""
@@ -106,9 +109,11 @@ def test_text_is_never_evaluated(kind: Any) -> None:
                 ("{{ params.x }}", value),
                 (nested, {"field": [value] * 2}),
             ):
-                parameters = {**KINDS[kind], **dict.fromkeys(fields, given)}
+                # Literal paths are checked when the DAG is parsed.
+                tried = [field for field in fields if given is not value or field not in PATHS]
+                parameters = {**KINDS[kind], **dict.fromkeys(tried, given)}
                 task = rendered(kind, parameters, native=native, params={"x": value})
-                assert {field: getattr(task, field) for field in fields} == dict.fromkeys(fields, expected)
+                assert {field: getattr(task, field) for field in tried} == dict.fromkeys(tried, expected)
 
 
 @EACH

@@ -236,7 +236,7 @@ def test_a_clip_area_off_some_scenes_is_warned_of(
     assert found is not None
     assert (found.scenes, found.outside_items) == (2, 1)
     assert found.area_km2 == pytest.approx(shoelace_km2(here), rel=1e-3)
-    assert str(found).endswith("; 1 items lie outside of that area")
+    assert str(found).endswith("; outside of that area: 1 item")
     assert "1 of the order's 2 items lie outside of the clip area" in caplog.text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from planet_provider.client import checks, filter_checks, spec
@@ -60,6 +61,11 @@ def quick_search(
         json=body,
         next_page=_next_page,
     )
+
+
+def watched_search(*args: Any, **kwargs: Any) -> Call[list[Any]]:
+    """Search as :func:`quick_search` does, with the rows that can't be read: a single one must not hide others."""
+    return replace(quick_search(*args, **kwargs), parse=_rows)
 
 
 def create_search(
@@ -273,7 +279,14 @@ def _page_params(
 
 
 def _features(body: Any) -> list[JSONObject]:
-    return [_feature(feature) for feature in json_object(body)["features"]]
+    return [_feature(feature) for feature in _rows(body)]
+
+
+def _rows(body: Any) -> list[Any]:
+    rows = json_object(body)["features"]
+    if not isinstance(rows, list):
+        raise TypeError(f"expected a list of features, got {type(rows).__name__}")
+    return rows
 
 
 def _feature(body: Any) -> JSONObject:

@@ -191,7 +191,7 @@ class PlanetImageryTrigger(BaseEventTrigger):
         news: dict[str, dict[str, datetime]] = {}
         count = 0
         config = await self._config()
-        call = data.quick_search(
+        call = data.watched_search(
             checks.item_types(self.item_types),
             sort="published asc",
             page_size=_PAGE_SIZE,

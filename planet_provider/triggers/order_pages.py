@@ -115,7 +115,8 @@ class Watermark:
             the changes so far and of this host's clock.
         """
         if server_time is not None:
-            return [at for at in moments if at <= server_time]
+            # It comes without the part of a second.
+            return [at for at in moments if at < server_time + timedelta(seconds=1)]
         bound = datetime.fromtimestamp(time.time(), timezone.utc)
         if self.at is not None:
             bound = max(bound, self.at + timedelta(seconds=self._now() - self._set_at))

@@ -163,7 +163,7 @@ class OrderPoller(Poller[Summary]):
         seen: list[datetime] = []
         async with aclosing(self._pages.read(session, **criteria)) as pages:
             async for page in pages:
-                await self._show(page)
+                await self._show(page, session.server_time)
                 moments = [at for at in map(modified, page) if at is not None]
                 credible = self._watermark.credible(moments, session.server_time)
                 seen = [max([*seen, *credible])] if seen or credible else []
@@ -219,7 +219,7 @@ class OrderPoller(Poller[Summary]):
         read = rows = 0
         async with aclosing(self._pages.read(session, **criteria)) as pages:
             async for page in pages:
-                await self._show(page)
+                await self._show(page, session.server_time)
                 missing.difference_update([one for one in missing if not self._is_unseen(one)])
                 read, rows = read + 1, rows + len(page)
                 if read >= len(missing) or rows >= most:
@@ -238,7 +238,8 @@ class OrderPoller(Poller[Summary]):
         """
         trouble: PlanetError
         try:
-            await self._tell(order_id, await within(watch.SINGLE_SECONDS, session.send(orders.get(order_id))))
+            order = await within(watch.SINGLE_SECONDS, session.send(orders.get(order_id)))
+            await self._tell(order_id, order, session.server_time)
             if not self._is_unseen(order_id):
                 return
             trouble = UnexpectedResponseError(f"Order {order_id}: the answer can't be understood.")
@@ -261,19 +262,20 @@ class OrderPoller(Poller[Summary]):
             known.ask_at = self.loop.time() + min(backoff, UNSEEN_SECONDS)
             log.debug("Order %s couldn't be asked for: %s", order_id, trouble)
 
-    async def _show(self, page: Page) -> None:
+    async def _show(self, page: Page, server_time: datetime | None) -> None:
         for row in page:
             order_id = row.get("id") if isinstance(row, dict) else None
             if isinstance(order_id, str) and order_id in self.waiters:
-                await self._tell(order_id, row)
+                await self._tell(order_id, row, server_time)
                 await self.breathe()
 
-    async def _tell(self, order_id: str, row: dict[str, Any]) -> None:
+    async def _tell(self, order_id: str, row: dict[str, Any], server_time: datetime | None) -> None:
         known = self._known.get(order_id)
         if known is None:
             return
         # What is dated in the future would make all that comes later look like a list that is behind.
-        at = next(iter(self._watermark.credible([one for one in [modified(row)] if one is not None])), None)
+        changed = modified(row)
+        at = changed if changed and self._watermark.credible([changed], server_time) else None
         if known.modified is not None and at is not None and at < known.modified:
             known.seen_at = self.loop.time()
             return  # a list that is behind

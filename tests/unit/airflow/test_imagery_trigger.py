@@ -349,12 +349,15 @@ async def test_an_odd_item_hides_no_other_and_is_logged_once(
         {"id": f"odd{at}", "properties": {"item_type": "PSScene", "published": at}}
         for at in (None, 7, "soon")
     ]
-    broken = {"_links": {}, "features": [*odd, good]}
+    rows = [None, 7, {}, {"id": "bare"}, {"id": "null", "properties": None}, *odd, good]
+    broken = {"_links": {}, "features": rows}
     planet.faults.add(Fault(kind="status", status=200, path=SEARCH, body=json.dumps(broken), times=None))
     async with watching(published_since=since) as watch:
         await watch.told({good["id"]})
         await more_looks(watch, planet)
-    assert sum("skips the item oddsoon" in one.getMessage() for one in caplog.records) == 1
+    said = [one.getMessage() for one in caplog.records]
+    for item_id in ("bare", "null", "oddsoon"):
+        assert sum(f"skips the item {item_id}," in line for line in said) == 1
 
 
 async def test_a_state_store_that_fails_loses_and_repeats_nothing(planet: Sandbox) -> None:

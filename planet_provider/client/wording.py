@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 _UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
-#: Different texts that a message shows, and characters of each.
+#: Characters of a text of Planet's that messages and XComs hold, and how many different ones.
+MAX_TEXT = 300
 _MOST_TEXTS = 10
-_MOST_CHARACTERS = 300
 
 
 def counted(number: int, noun: str) -> str:
@@ -36,7 +36,7 @@ def grouped(texts: Iterable[str]) -> list[str]:
     counts = Counter(texts).most_common()
     shown = []
     for text, number in counts[:_MOST_TEXTS]:
-        short = text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"
+        short = text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
         shown.append(short if number == 1 else f"{short.rstrip('.')} ({number:,} times)")
     if len(counts) > _MOST_TEXTS:
         shown.append(f"and {len(counts) - _MOST_TEXTS:,} more")

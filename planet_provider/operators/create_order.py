@@ -400,12 +400,14 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
             session, order_id, None, callback=tell, poll_interval=self.poke_interval, timeout=left
         )
         if ended is None:
-            raise self._timed_out(order_id, f"{said} {order_page(order_id)}".lstrip())
+            raise self._timed_out(
+                order_id, f"{said} {order_page(order_id, session.config.base_url)}".lstrip()
+            )
         return ended
 
     def _ended(self, context: Context, order: dict[str, Any], base_url: str) -> str:
         self._push(context, order, base_url)
-        check_outcome(order, allow_partial=self.allow_partial)
+        check_outcome(order, base_url, allow_partial=self.allow_partial)
         self.log.info("Order %s has ended: %s.", order["order_id"], order["state"])
         for batch in order.get("missing") or ():
             self.log.warning(
@@ -436,10 +438,10 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
         return lineage.placed(self._order_id, products)
 
     def _timed_out(self, order_id: str, last: str) -> OrderTimeoutError:
+        last = last or order_page(order_id, self.hook.config().base_url)
         return OrderTimeoutError(
-            f"Order {order_id} did not end within timeout={self.timeout:g} s. "
-            f"{last or order_page(order_id)} It goes on at Planet's; running this task again finds it and "
-            "waits on.",
+            f"Order {order_id} did not end within timeout={self.timeout:g} s. {last} It goes on at Planet's; "
+            "running this task again finds it and waits on.",
             order_id=order_id,
         )
 

@@ -10,7 +10,7 @@ from planet_provider.client.links import order_page
 from planet_provider.client.redact import redact_text
 from planet_provider.client.session import PlanetSession
 from planet_provider.client.states import OrderState, order_state
-from planet_provider.client.wording import grouped
+from planet_provider.client.wording import MAX_TEXT, grouped
 from planet_provider.exceptions import OrderCancelledError, OrderError, OrderFailedError, OrderPartialError
 
 _ERRORS: dict[OrderState, type[OrderError]] = {
@@ -38,8 +38,8 @@ def summary(order: Mapping[str, Any]) -> dict[str, Any]:
         "state": order_state(order["state"]).value,
         "created_on": order.get("created_on"),
         "last_modified": order.get("last_modified"),
-        "last_message": redact_text(str(order.get("last_message") or "")),
-        "error_hints": [redact_text(str(hint)) for hint in order.get("error_hints") or ()],
+        "last_message": redact_text(str(order.get("last_message") or ""), MAX_TEXT),
+        "error_hints": grouped(redact_text(str(hint), MAX_TEXT) for hint in order.get("error_hints") or ()),
         "items": sum(len(product.get("item_ids") or ()) for product in order.get("products") or ()),
         "results": None if results is None else len(results),
         "missing": missing_items(order),
@@ -125,11 +125,16 @@ def is_reached(state: OrderState, awaited: OrderState | None) -> bool:
 
 
 def check_outcome(
-    order: Mapping[str, Any], *, awaited: OrderState | None = None, allow_partial: bool = False
+    order: Mapping[str, Any],
+    base_url: str,
+    *,
+    awaited: OrderState | None = None,
+    allow_partial: bool = False,
 ) -> None:
     """Raise where an order has not come to what was waited for.
 
     :param order: Its :func:`summary`.
+    :param base_url: The connection's host, for the link to the order's page.
     :param awaited: The state waited for; ``None`` for success.
     :param allow_partial: Whether ``partial`` is as good as ``success``.
     :raises OrderFailedError: It failed.
@@ -143,15 +148,15 @@ def check_outcome(
         accepted.add(OrderState.PARTIAL)
     if not state.is_final or state in accepted:
         return
-    hints = [*order["error_hints"], order["last_message"]]
-    said = [hint for hint in hints if hint and not _repeats(hint, state.value)]
-    cause = "; ".join(grouped(said)) or "Planet gave no reason"
+    hints = [hint for hint in dict.fromkeys([*order["error_hints"], order["last_message"]]) if hint]
+    said = [hint for hint in hints if not _repeats(hint, state.value)]
+    cause = "; ".join(said) or "Planet gave no reason"
     wanted = f", not {awaited}" if awaited is not None else ""
     advice = _ADVICE.get(state, "Check which state the task should wait for.")
     raise _ERRORS.get(state, OrderError)(
         f"Order {order['order_id']} ended as {state}{wanted}: {cause.rstrip('.')}. {advice} "
-        f"{order_page(order['order_id'])}",
+        f"{order_page(order['order_id'], base_url)}",
         order_id=order["order_id"],
         state=state.value,
-        hints=[hint for hint in hints if hint],
+        hints=hints,
     )

@@ -71,7 +71,7 @@ def wait_for_order(
             order_id=wanted,
             state=last_state,
         )
-    check_outcome(found, awaited=awaited, allow_partial=allow_partial)
+    check_outcome(found, session.config.base_url, awaited=awaited, allow_partial=allow_partial)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html import escape
 from typing import Any
 
 from aiohttp import web
@@ -19,14 +20,24 @@ from planet_provider.sandbox.state import STATE, State
 
 PREFIX = "/sandbox/v1"
 
+_ACCOUNT_PAGE = """<!DOCTYPE html>
+<title>Planet sandbox: orders</title>
+<style>body { font-family: sans-serif } td, th { padding: 0.3em 1em; text-align: left }
+:target { background: gold }</style>
+<h1>Orders of the Planet sandbox</h1>
+<table>
+<tr><th>Name<th>Id<th>State<th>Last message<th>Last modified
+"""
+
 _SECRET_HEADERS = frozenset({"authorization", "cookie"})
 _SECRET_QUERY = frozenset({"api_key", "token", "Signature"})
 
 
 def routes() -> list[web.RouteDef]:
-    """Return the routes below ``/sandbox/v1``, and the page at ``/``."""
+    """Return the routes below ``/sandbox/v1``, and the pages at ``/`` and ``/account/``."""
     return [
         web.get("/", overview),
+        web.get("/account/", account_page),
         web.get(f"{PREFIX}/health", health),
         web.get(f"{PREFIX}/faults", list_faults),
         web.post(f"{PREFIX}/faults", add_faults),
@@ -57,6 +68,19 @@ async def overview(request: web.Request) -> web.Response:
     return web.Response(
         text="\n".join([head, f"API {state.url}  storage {state.storage_url}", "", *rows, ""])
     )
+
+
+async def account_page(request: web.Request) -> web.Response:
+    """``GET /account/``: all orders, the latest first. The link ``/account/#/orders/<id>`` marks one of them."""
+    state = request.app[STATE]
+    now = state.clock.now()
+    rows = []
+    for order in reversed(state.orders.snapshot()):
+        shown = order.row(now, state.url)
+        cells = (shown["name"], order.id, shown["state"], shown["last_message"], shown["last_modified"])
+        texts = "".join(f"<td>{escape(str(cell))}" for cell in cells)
+        rows.append(f'<tr id="/orders/{order.id}">{texts}')
+    return web.Response(text=_ACCOUNT_PAGE + "\n".join(rows), content_type="text/html")
 
 
 async def list_faults(request: web.Request) -> web.Response:

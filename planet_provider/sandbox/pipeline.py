@@ -22,7 +22,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ErrorForm = Callable[[int, Any, Mapping[str, str]], web.Response]
 
 # Neither recorded nor faulted: the sandbox's own pages are not Planet's.
-_OWN_PREFIX = "/sandbox/"
+_OWN_PREFIXES = ("/sandbox/", "/account/")
 
 # Of the request that the current task handles.
 _FAULTS: ContextVar[Faults] = ContextVar("faults")
@@ -55,7 +55,7 @@ def pipeline(origin: Origin, error_form: ErrorForm) -> Any:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path == "/" or request.path.startswith(_OWN_PREFIX):
+        if request.path == "/" or request.path.startswith(_OWN_PREFIXES):
             return await _answer(request, handler, error_form)
         state = request.app[STATE]
         faults = state.faults.take(origin, request.method, request.path_qs)

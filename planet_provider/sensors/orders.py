@@ -85,8 +85,7 @@ class PlanetOrderSensor(LinksToOrder, PlanetSensor):
 
     def begin(self, context: Context) -> None:
         """Show the way to the order from now on."""
-        base_url = PlanetHook(self.planet_conn_id).config().base_url
-        PlanetOrderLink().persist(self, context, self._id, base_url)
+        PlanetOrderLink().persist(self, context, self._id, self._base_url)
 
     def look(self, session: PlanetSession) -> dict[str, Any] | None:
         """Get the order."""
@@ -125,10 +124,14 @@ class PlanetOrderSensor(LinksToOrder, PlanetSensor):
         return checks.order_id(self.order_id)
 
     @property
+    def _base_url(self) -> str:
+        return PlanetHook(self.planet_conn_id).config().base_url
+
+    @property
     def _awaited(self) -> OrderState | None:
         return None if self.state is None else OrderState(self.state)
 
     def _checked(self, order: dict[str, Any]) -> dict[str, Any]:
         with task_errors(retry=False):
-            check_outcome(order, awaited=self._awaited, allow_partial=self.allow_partial)
+            check_outcome(order, self._base_url, awaited=self._awaited, allow_partial=self.allow_partial)
         return order

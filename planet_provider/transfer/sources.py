@@ -12,6 +12,7 @@ from planet_provider.client import data, orders
 from planet_provider.client.order_delivery import delivered_to
 from planet_provider.client.redact import redact_text
 from planet_provider.client.states import AssetStatus, asset_status, order_state
+from planet_provider.client.wording import MAX_TEXT, grouped
 from planet_provider.exceptions import (
     AssetError,
     AssetUnavailableError,
@@ -241,7 +242,7 @@ def _no_results(order: Mapping[str, Any]) -> OrderError:
     cloud = delivered_to(order)
     if cloud is not None and state.is_final and not state.is_lost:
         return _delivered_elsewhere(order, cloud)
-    hints = tuple(redact_text(str(hint)) for hint in order.get("error_hints") or ())
+    hints = grouped(redact_text(str(hint), MAX_TEXT) for hint in order.get("error_hints") or ())
     if not state.is_final:
         text, kind = "has no results yet; wait until it has ended", OrderError
     elif state.is_lost:

@@ -81,6 +81,8 @@ class PlanetTrigger(BaseTrigger):
         self.planet_conn_id = planet_conn_id
         self.poke_interval = poke_interval
         self.deadline = deadline
+        #: The connection's host, once it is known.
+        self.base_url = ""
         self._unknown = sorted(unknown)
 
     @property
@@ -141,6 +143,7 @@ class PlanetTrigger(BaseTrigger):
             return await self._wait(*joined)
 
     async def _wait(self, poller: Poller[Any], waiter: Waiter[Any]) -> dict[str, Any]:
+        self.base_url = poller.config.base_url
         loop = asyncio.get_running_loop()
         spread = random.uniform(0.0, _DEADLINE_SPREAD) * (poller.number - 1)
         report_at = _next_report(loop.time())

@@ -97,7 +97,7 @@ class PlanetOrderTrigger(PlanetTrigger):
 
     def _described(self, order: Summary) -> str:
         since = order["last_modified"] or order["created_on"]
-        return f"{described(order)}. Since {since}. {order_page(self.order_id)}"
+        return f"{described(order)}. Since {since}. {order_page(self.order_id, self.base_url)}"
 
     async def on_kill(self) -> None:
         """Cancel the order where asked to, unless a new try goes on with it.

@@ -64,10 +64,12 @@ class Waiting:
     """An Airflow whose only task waits in the triggerer.
 
     :param url: Of the Airflow.
+    :param planet_url: Of the sandbox.
     :param order_id: The order it waits for.
     """
 
     url: str
+    planet_url: str
     order_id: str
 
 
@@ -89,7 +91,7 @@ def waiting(airflow: SharedAirflow) -> Iterator[Waiting]:
             RUN_SECONDS,
         )
         (order_id,) = sandbox.orders
-        yield Waiting(airflow.url, order_id)
+        yield Waiting(airflow.url, sandbox.url, order_id)
         sandbox.clock.advance(LONG_SECONDS + 60)
         airflow.wait_for_run("imagery", run_id, RUN_SECONDS)
 
@@ -144,7 +146,7 @@ def test_a_wait_is_deferred_and_says_what_for(waiting: Waiting, page: Page) -> N
     page.find("//*[text()='Deferred']")
     page.find("//*[text()='PlanetCreateOrderOperator']")
     # The log leads to the order too.
-    assert page.find(f"//a[@href='{order_page(waiting.order_id)}']")
+    assert page.find(f"//a[@href='{order_page(waiting.order_id, waiting.planet_url)}']")
     page.find(f"//*[contains(., 'Order {waiting.order_id} is queued: Preparing order')]")
     page.picture("deferred-wait")
 
@@ -152,7 +154,7 @@ def test_a_wait_is_deferred_and_says_what_for(waiting: Waiting, page: Page) -> N
 def test_a_button_leads_to_the_order_while_it_is_waited_for(waiting: Waiting, page: Page) -> None:
     page.browser.get(f"{waiting.url}/dags/imagery/runs/manual/tasks/order/details")
     button = page.find("//a[text()='Order at Planet']")
-    assert button.get_attribute("href") == order_page(waiting.order_id)
+    assert button.get_attribute("href") == order_page(waiting.order_id, waiting.planet_url)
     page.picture("order-link")
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from plain_http import Api
 
+from planet_provider.client.links import order_page
 from planet_provider.sandbox import Fault, Sandbox
 
 pytestmark = pytest.mark.planet_sandbox(rate_limits=False, scene_pixels=64)
@@ -152,6 +154,15 @@ def test_reset(api: Api, control: httpx.Client) -> None:
     assert control.post("/reset").status_code == 204
     assert (api.sandbox.orders, api.sandbox.requests) == ({}, [])
     assert api.http.get(ORDERS).status_code == 200
+
+
+def test_the_page_that_links_to_an_order_lead_to(api: Api) -> None:
+    order_id = api.place("<b>weekly</b>")
+    page = urlsplit(order_page(order_id, api.sandbox.url))
+    answer = httpx.get(f"{api.sandbox.url}{page.path}")
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert f'<tr id="{page.fragment}"><td>&lt;b&gt;weekly&lt;/b&gt;<td>{order_id}<td>queued' in answer.text
+    assert page.path not in {request.path for request in api.sandbox.requests}
 
 
 def test_overview(api: Api) -> None:

@@ -10,11 +10,11 @@ from airflow_support import FakeTaskInstance, Runner, Scenes
 
 from planet_provider import get_provider_info
 from planet_provider.client.links import order_page
-from planet_provider.exceptions import InvalidInputError, TriggerEventError
+from planet_provider.exceptions import InvalidInputError, OrderError, TriggerEventError
 from planet_provider.hooks.order_link import PlanetOrderLink
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.operators.orders import PlanetCreateOrderOperator, PlanetDownloadOrderOperator
-from planet_provider.sandbox import Sandbox
+from planet_provider.sandbox import Outcome, Sandbox
 from planet_provider.sensors.orders import PlanetOrderSensor
 
 KEY = "_link_PlanetOrderLink"
@@ -54,6 +54,29 @@ def test_every_task_of_an_order_has_it(
         runner.run(task, ti)
         assert ti.links == {KEY: order_page(order_id, planet.url)}
         assert [link.name for link in task.operator_extra_links] == ["Order at Planet"]
+
+
+@pytest.mark.parametrize("ends", ["failed", "too late", "deferred, too late"])
+def test_errors_lead_to_the_connections_host(
+    planet: Sandbox, runner: Runner, scenes: Scenes, ends: str
+) -> None:
+    task = PlanetCreateOrderOperator(
+        task_id="order",
+        name="x",
+        items=scenes.items,
+        product_bundle="visual",
+        wait_for_completion=True,
+        deferrable=ends.startswith("deferred"),
+        poke_interval=0.05,
+        timeout=0.2 if ends.endswith("late") else 60,
+    )
+    if ends == "failed":
+        planet.outcomes.add(Outcome(state="failed"))
+        planet.clock.speed = 1e4
+    with pytest.raises(OrderError) as caught:
+        runner.run(task)
+    (order_id,) = planet.orders
+    assert order_page(order_id, planet.url) in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -323,7 +323,7 @@ async def test_the_log_says_how_it_is_from_time_to_time(
     await asyncio.gather(waiting, return_exceptions=True)
     still = next(line for line in lines if "still" in line)
     assert "queued: Preparing order. Since 20" in still
-    assert still.endswith(f"https://www.planet.com/account/#/orders/{order_id}")
+    assert still.endswith(f"{planet.url}/account/#/orders/{order_id}")
 
 
 async def test_two_accounts_have_a_poller_each(

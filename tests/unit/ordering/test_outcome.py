@@ -15,6 +15,7 @@ from planet_provider.exceptions import (
 )
 from planet_provider.ordering.outcome import check_outcome, described, is_reached, summary
 
+API = "https://api.planet.com"
 ORDER_ID = "f05b1ed7-11f0-43da-960c-a624f7c355c8"
 
 
@@ -101,7 +102,7 @@ def test_when_a_wait_is_over(state: str | None, reached_by: set[str]) -> None:
 class TestOutcome:
     @pytest.mark.parametrize("state", ["success", "queued", "running"])
     def test_good_ones(self, state: str) -> None:
-        check_outcome(summary(order(state)))
+        check_outcome(summary(order(state)), API)
 
     @pytest.mark.parametrize(
         ("state", "kind", "advice"),
@@ -114,7 +115,7 @@ class TestOutcome:
     def test_bad_ones(self, state: str, kind: type[OrderError], advice: str) -> None:
         ended = order(state, error_hints=["no access to a"], last_message="it is over.")
         with pytest.raises(kind) as caught:
-            check_outcome(summary(ended))
+            check_outcome(summary(ended), API)
         error = caught.value
         assert f"Order {ORDER_ID} ended as {state}: no access to a; it is over. " in str(error)
         assert advice in str(error)
@@ -127,32 +128,43 @@ class TestOutcome:
 
     def test_without_a_reason(self) -> None:
         with pytest.raises(OrderFailedError, match="Planet gave no reason"):
-            check_outcome(summary(order("failed", last_message=None)))
+            check_outcome(summary(order("failed", last_message=None)), API)
 
     def test_partial_where_allowed(self) -> None:
-        check_outcome(summary(order("partial")), allow_partial=True)
+        check_outcome(summary(order("partial")), API, allow_partial=True)
         with pytest.raises(OrderFailedError):
-            check_outcome(summary(order("failed")), allow_partial=True)
+            check_outcome(summary(order("failed")), API, allow_partial=True)
 
     def test_awaited_states(self) -> None:
-        check_outcome(summary(order("cancelled")), awaited=OrderState.CANCELLED)
-        check_outcome(summary(order("failed")), awaited=OrderState.FAILED)
-        check_outcome(summary(order("success")), awaited=OrderState.RUNNING)
+        check_outcome(summary(order("cancelled")), API, awaited=OrderState.CANCELLED)
+        check_outcome(summary(order("failed")), API, awaited=OrderState.FAILED)
+        check_outcome(summary(order("success")), API, awaited=OrderState.RUNNING)
         with pytest.raises(OrderFailedError, match="ended as failed, not running"):
-            check_outcome(summary(order("failed")), awaited=OrderState.RUNNING)
+            check_outcome(summary(order("failed")), API, awaited=OrderState.RUNNING)
         with pytest.raises(
             OrderError, match=r"ended as success, not cancelled.*which state the task"
         ) as caught:
-            check_outcome(summary(order()), awaited=OrderState.CANCELLED)
+            check_outcome(summary(order()), API, awaited=OrderState.CANCELLED)
         assert type(caught.value) is OrderError
 
 
 def test_equal_hints_are_counted_and_the_message_is_bounded() -> None:
     ended = summary(order("failed", error_hints=["no such band"] * 400, last_message="Order failed"))
     with pytest.raises(OrderFailedError, match=r"ended as failed: no such band \(400 times\)\. ") as caught:
-        check_outcome(ended)
+        check_outcome(ended, API)
     assert len(str(caught.value)) < 400
     assert "Order failed" not in str(caught.value)
+
+
+def test_what_xcoms_and_errors_hold_of_planets_words_is_bounded() -> None:
+    texts = [f"{number}: {'x' * 1000}" for number in range(400)]
+    ended = summary(order("failed", error_hints=texts, last_message="y" * 5000))
+    assert ended["error_hints"][-1] == "and 390 more"
+    assert len(json.dumps(ended)) < 5000
+    with pytest.raises(OrderFailedError) as caught:
+        check_outcome(ended, API)
+    assert caught.value.hints == (*ended["error_hints"], ended["last_message"])
+    assert len(str(caught.value)) < 5000
 
 
 @pytest.mark.parametrize(

@@ -272,6 +272,14 @@ def test_an_order_that_went_to_a_cloud_says_where(links: list[str] | None) -> No
     assert secret not in str(caught.value)
 
 
+def test_hints_of_a_lost_order_are_counted_and_bounded() -> None:
+    order = {"id": ORDER, "state": "failed", "_links": {}, "error_hints": ["x" * 1000] * 400}
+    with pytest.raises(OrderError, match=r"\(400 times\)") as caught:
+        OrderLinks(None, order)  # type: ignore[arg-type]
+    assert len(caught.value.hints) == 1
+    assert len(str(caught.value)) < 500
+
+
 @pytest.mark.parametrize(("state", "final"), [("failed", True), ("cancelled", True), ("running", False)])
 def test_only_an_order_that_goes_on_is_worth_a_retry(state: str, final: bool) -> None:
     with pytest.raises(OrderError) as caught:

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from demo.metadata import TaskRow
+from planet_provider.client.wording import counted, file_size
 
 PIPED_WIDTH = 120
 STYLES = {
@@ -183,8 +184,8 @@ def files_table(files: Sequence[Delivered], destination: Path) -> Table:
     """
     table = Table(title=f"Delivered to {destination}", title_justify="left", show_footer=True)
     total = sum(file.size for file in files)
-    table.add_column("file", f"{len(files)} files", overflow="fold")
-    table.add_column("size", f"{total / 1e6:.1f} MB", justify="right", no_wrap=True)
+    table.add_column("file", counted(len(files), "file"), overflow="fold")
+    table.add_column("size", file_size(total), justify="right", no_wrap=True)
     table.add_column("sha256", no_wrap=True)
     table.add_column("verified", f"{sum(file.verified for file in files)} of {len(files)}", justify="right")
     for folder, together in groupby(files, key=lambda file: file.folder):

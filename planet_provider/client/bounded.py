@@ -62,7 +62,7 @@ class _Body:
         self._size += len(piece)
         self._parts.append(piece)
         if max(self._size, self._taken) > self._most:
-            self._refuse(f"it has more than max_response_bytes={self._most} bytes")
+            self._refuse(f"it has more than max_response_bytes={self._most}")
         if time.monotonic() > self._end:
             self._refuse(f"it was not whole within {self._bounds.seconds:g} s")
         return not self.ended

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from planet_provider.client import checks
+from planet_provider.client.wording import counted
 from planet_provider.exceptions import InvalidInputError
 
 #: Archives that Planet packs.
@@ -324,6 +325,6 @@ def check_archive_name(name: str, order: Mapping[str, Any]) -> None:
         raise InvalidInputError(
             field,
             order["name"] if field == "name" else pattern,
-            f"must be {excess} bytes shorter: it is part of the archive's file name, which may have "
+            f"must be {counted(excess, 'byte')} shorter: it is part of the archive's file name, which may have "
             f"{checks.MAX_FILE_NAME_BYTES} bytes with the order's id and the digest that is added.",
         )

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from planet_provider.client.call import Call
 from planet_provider.client.responses import MALFORMED, not_understood
+from planet_provider.client.wording import counted
 from planet_provider.exceptions import PagingCycleError, UnexpectedResponseError
 
 T = TypeVar("T")
@@ -69,7 +70,8 @@ class Pages:
         self._seen.add(hash(link))
         if len(self._seen) >= self._most or self._seconds > self._most_seconds:
             raise UnexpectedResponseError(
-                f"{self._first.label}: {len(self._seen)} pages, which took {self._seconds:.0f} s, and no end. Ask "
-                "for less, such as a shorter time; for really so many raise the connection's extra max_pages."
+                f"{self._first.label}: {counted(len(self._seen), 'page')}, which took {self._seconds:.0f} s, and "
+                "no end. Ask for less, such as a shorter time; for really so many raise the connection's extra "
+                "max_pages."
             )
         return replace(call, method="GET", path=link, params=(), json=None)

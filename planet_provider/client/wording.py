@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+_UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 #: Characters of a text of Planet's that messages and XComs hold, and how many different ones.
 MAX_TEXT = 300
@@ -22,13 +22,25 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'es' if noun.endswith(('ch', 's', 'x')) else 's'}"
 
 
-def file_size(number: int) -> str:
+def and_more(shown: Sequence[str], total: int, noun: str = "") -> str:
+    """Return names with how many there are besides: "a, b and 3 more files".
+
+    :param noun: In the singular, if it isn't clear without.
+    """
+    more = total - len(shown)
+    text = ", ".join(shown)
+    if more <= 0:
+        return text
+    return f"{text} and {more:,} more" + (f" {noun if more == 1 else f'{noun}s'}" if noun else "")
+
+
+def file_size(number: float) -> str:
     """Return a size: "1 byte", "999 bytes", "1.2 GB"."""
     for factor, unit in _UNITS:
         # What rounds to 1000 of a unit is 1.0 of the next one.
         if number >= factor * 0.99995 and number >= 1000:
             return f"{number / factor:.1f} {unit}"
-    return counted(number, "byte")
+    return counted(int(number), "byte")
 
 
 def grouped(texts: Iterable[str]) -> list[str]:

@@ -12,6 +12,7 @@ from planet_provider.client import data, filters, orders
 from planet_provider.client.auth import who_is
 from planet_provider.client.config import PlanetConfig
 from planet_provider.client.session import PlanetSession
+from planet_provider.client.wording import counted
 from planet_provider.exceptions import NotFoundError, PermissionDeniedError, PlanetError
 
 #: How often, for how many seconds and with what pauses it tries: somebody waits for it.
@@ -52,7 +53,8 @@ def checkup(config: PlanetConfig) -> tuple[bool, str]:
 def _orders(session: PlanetSession) -> str:
     stats = session.send(orders.stats())
     counts: dict[str, Any] = stats.get("user") or stats.get("organization") or {}
-    return f"{counts.get('queued_orders', 0)} orders queued, {counts.get('running_orders', 0)} running"
+    queued, running = counts.get("queued_orders", 0), counts.get("running_orders", 0)
+    return f"{counted(queued, 'order')} queued, {running:,} running"
 
 
 def _data(session: PlanetSession) -> str:

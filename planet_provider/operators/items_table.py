@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from planet_provider.client.wording import counted
+
 #: Items that a task's log shows.
 SHOWN_ITEMS = 10
 
@@ -24,7 +26,7 @@ def items_table(items: Sequence[dict[str, Any]], count: int) -> str:
     ]
     if count > len(items):
         lines.append(f"and {count - len(items):,} more")
-    title = "The items:" if count <= len(items) else f"The first {len(items)} items:"
+    title = "The items:" if count <= len(items) else f"The first {counted(len(items), 'item')}:"
     return "\n".join([title, *lines])
 
 

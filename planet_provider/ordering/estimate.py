@@ -139,10 +139,10 @@ def _check_overlap(found: Estimate, request: Mapping[str, Any]) -> None:
         return
     if found.outside_items < found.scenes:
         log.warning(
-            "%d of the order's %d items lie outside of the clip area. Planet can't deliver them, and fails the "
+            "Outside of the clip area: %d of the order's %s. Planet can't deliver them, and fails the "
             "order for it unless order_type is partial.",
             found.outside_items,
-            found.scenes,
+            counted(found.scenes, "item"),
         )
         return
     area = _clip_geometry(request)

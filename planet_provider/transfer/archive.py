@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import IO, cast
 
+from planet_provider.client.wording import and_more, counted, file_size
 from planet_provider.exceptions import ArchiveError, ChecksumError, UnsafePathError
 from planet_provider.transfer.digests import READ_BYTES, Checksum, Expected, Verified, new_hash
 from planet_provider.transfer.local import LocalStore
@@ -45,8 +46,6 @@ _ENCRYPTED = 0x1
 
 #: Bytes of a member's header before its name. Source: PKWARE's APPNOTE.TXT, 4.3.7.
 _HEADER_BYTES = 30
-
-_MEBIBYTE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,9 +196,8 @@ class _Unpacking:
         missing = sorted(entries.keys() - known.keys() - {info.filename for info in files})
         if missing:
             raise ChecksumError(
-                f"{self._archive}: its {MANIFEST} lists {missing[0]}"
-                + (f" and {len(missing) - 1} more files" if len(missing) > 1 else "")
-                + ", which it doesn't hold. Nothing was unpacked; report it to Planet.",
+                f"{self._archive}: its {MANIFEST} lists {and_more(missing[:1], len(missing), 'file')}, "
+                "which it doesn't hold. Nothing was unpacked; report it to Planet.",
                 file=self._archive,
                 problems=[
                     {"path": f"{folder}/{path}", "problem": "missing", "expected": None, "got": None}
@@ -229,14 +227,12 @@ class _Unpacking:
 
     def _check_amount(self, files: Sequence[zipfile.ZipInfo], limits: Limits) -> None:
         if len(files) > limits.members:
-            raise self._refused(f"it has {len(files):,} members, more than {limits.members:,}")
+            raise self._refused(f"it has {counted(len(files), 'member')}, more than {limits.members:,}")
         unpacked = sum(info.file_size for info in files)
         packed = sum(info.compress_size for info in files)
         most = min(limits.bytes, max(limits.free_bytes, limits.ratio * packed))
         if unpacked > most:
-            raise self._refused(
-                f"it would become {unpacked / _MEBIBYTE:,.0f} MiB, more than {most / _MEBIBYTE:,.0f} MiB"
-            )
+            raise self._refused(f"it would become {file_size(unpacked)}, more than {file_size(most)}")
 
     def _check_overlap(self, files: Sequence[zipfile.ZipInfo]) -> None:
         # Members that share their bytes make a small archive large, below any limit on a single one.
@@ -251,7 +247,8 @@ class _Unpacking:
         if info is None:
             return {}
         if info.file_size > MAX_MANIFEST_BYTES:
-            raise self._refused(f"its {MANIFEST} has {info.file_size:,} bytes")
+            bounds = f"{file_size(info.file_size)}, more than {file_size(MAX_MANIFEST_BYTES)}"
+            raise self._refused(f"its {MANIFEST} has {bounds}")
         content = b"".join(self._content(info))
         return {path: entry for path, entry in parse_manifest(content).items() if path != MANIFEST}
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from planet_provider.client.redact import redact_text
+from planet_provider.client.wording import file_size
 from planet_provider.exceptions import StorageError
 
 _RIGHTS = "Let the task's user read and write there."
@@ -74,7 +75,7 @@ class Place:
 
     def _remedy(self, error: OSError, held: int) -> str:
         if error.errno in _FULL:
-            room = "space" if self.size is None else f"at least {max(0, self.size - held):,} bytes"
+            room = "space" if self.size is None else f"at least {file_size(max(0, self.size - held))}"
             return f"Free {room} there."
         if isinstance(error, FileNotFoundError):
             return "It is not there, or not any more: make it, or correct the path."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from types import TracebackType
 
+from planet_provider.client.wording import file_size
 from planet_provider.exceptions import UnexpectedResponseError
 
 
@@ -48,7 +49,7 @@ class MemoryStaging:
         :raises UnexpectedResponseError: They are more than the limit.
         """
         if len(self.content) + sum(map(len, chunks)) > self._limit:
-            raise UnexpectedResponseError(f"{self._name} is larger than {self._limit} bytes; refused.")
+            raise UnexpectedResponseError(f"{self._name} is larger than {file_size(self._limit)}; refused.")
         for chunk in chunks:
             self.content += chunk
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from planet_provider.client.wording import and_more
 from planet_provider.exceptions import InvalidInputError, TransferError
 from planet_provider.transfer.manifest import MANIFEST, TRANSFER_RECORD, Entry
 from planet_provider.transfer.names import check_places
@@ -103,9 +104,8 @@ def plan_files(
     missing = [path for path in wanted if path not in results]
     if missing and not archived:
         raise TransferError(
-            f"Order {order_id}: its {MANIFEST} lists {missing[0]}"
-            + (f" and {len(missing) - 1} more files" if len(missing) > 1 else "")
-            + ", but the order has no link for it. Try again later; if it stays, report it to Planet.",
+            f"Order {order_id}: its {MANIFEST} lists {and_more(missing[:1], len(missing), 'file')}, "
+            "but the order has no link for it. Try again later; if it stays, report it to Planet.",
             file=missing[0],
         )
     unlisted = [path for path in results if path != MANIFEST and path not in manifest]
@@ -124,17 +124,17 @@ def _nothing(
     if selection.paths is not None:
         wanted = sorted(selection.paths)
         return TransferError(
-            f"Order {order_id} has none of the {len(wanted)} files that are to be fetched again, such as "
-            f"{', '.join(wanted[:3])}. Download the order again.",
+            f"Order {order_id} has nothing of what is to be fetched again: "
+            f"{and_more(wanted[:3], len(wanted), 'file')}. Download the order again.",
             file=wanted[0] if wanted else None,
         )
     files = [path for path in results if path != MANIFEST]
     field = "include" if selection.include is not None else "exclude"
-    shown = ", ".join(files[:3])
+    shown = and_more(files[:3], len(files), "file")
     return InvalidInputError(
         field,
         getattr(selection, field),
-        f"leaves none of the {len(files)} files of order {order_id}, such as {shown}",
+        f"leaves no file of order {order_id}, which has {shown}",
     )
 
 

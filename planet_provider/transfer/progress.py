@@ -8,9 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from planet_provider.client.wording import counted
-
-_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
+from planet_provider.client.wording import counted, file_size
 
 
 class InfoLogger(Protocol):
@@ -53,8 +51,8 @@ class Progress:
 
     def __str__(self) -> str:
         files = f"{self.files_done} of {counted(self.files_total, 'file')}"
-        amount = f"{_amount(self.bytes_done, self.bytes_total)} of {_amount(self.bytes_total, unit=True)}"
-        speed = f"{_amount(int(self.bytes_per_second), unit=True)}/s"
+        amount = f"{file_size(self.bytes_done)} of {file_size(self.bytes_total)}"
+        speed = f"{file_size(self.bytes_per_second)}/s"
         if self.files_done >= self.files_total:
             return f"{files}, {amount}, {speed}, in {_duration(self.seconds)}"
         left = "" if self.seconds_left is None else f", {_duration(self.seconds_left)} left"
@@ -149,7 +147,7 @@ class Watch:
 def log_progress(logger: InfoLogger, interval: float = 10.0) -> ProgressCallback:
     """Return a progress callback that logs.
 
-    A line is such as "3 of 8 files, 12.4 of 80.1 MB, 5.2 MB/s, 13 s left".
+    A line is such as "3 of 8 files, 12.4 MB of 80.1 MB, 5.2 MB/s, 13 s left".
 
     :param logger: Where to; at INFO.
     :param interval: Seconds between two lines, at least; the last line, with everything done, always comes.
@@ -164,13 +162,6 @@ def log_progress(logger: InfoLogger, interval: float = 10.0) -> ProgressCallback
             logger.info("%s", progress)
 
     return tell
-
-
-def _amount(count: int, scale_of: int | None = None, *, unit: bool = False) -> str:
-    scale_of = count if scale_of is None else scale_of
-    size, name = next((entry for entry in _UNITS if scale_of >= entry[0]), _UNITS[-1])
-    number = f"{count / size:.0f}" if size == 1 else f"{count / size:.1f}"
-    return f"{number} {name}" if unit else number
 
 
 def _duration(seconds: float) -> str:

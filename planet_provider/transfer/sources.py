@@ -12,7 +12,7 @@ from planet_provider.client import data, orders
 from planet_provider.client.order_delivery import delivered_to
 from planet_provider.client.redact import redact_text
 from planet_provider.client.states import AssetStatus, asset_status, order_state
-from planet_provider.client.wording import MAX_TEXT, grouped
+from planet_provider.client.wording import MAX_TEXT, and_more, grouped
 from planet_provider.exceptions import (
     AssetError,
     AssetUnavailableError,
@@ -284,16 +284,12 @@ def check_delivery(order_id: str, results: Mapping[str, Result]) -> None:
     lost = [path for path, result in results.items() if result.delivery == "failed"]
     if lost:
         raise TransferError(
-            f"Order {order_id}: Planet failed to deliver {_some(lost)}. "
+            f"Order {order_id}: Planet failed to deliver {and_more(lost[:5], len(lost))}. "
             "Leave them out by exclude, or order again.",
             file=lost[0],
         )
     if late:
         raise TransferError(
-            f"Order {order_id}: {_some(late)} not delivered yet; try again later.", file=late[0]
+            f"Order {order_id}: {and_more(late[:5], len(late))} not delivered yet; try again later.",
+            file=late[0],
         )
-
-
-def _some(paths: list[str]) -> str:
-    shown = ", ".join(paths[:5])
-    return f"{shown} and {len(paths) - 5} more" if len(paths) > 5 else shown

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from planet_provider.client import checks
+from planet_provider.client.wording import and_more, counted
 from planet_provider.exceptions import ChecksumError, InvalidInputError, StorageError, TransferError
 from planet_provider.transfer.bucket import BucketStore
 from planet_provider.transfer.crew import DEFAULT_CONCURRENCY
@@ -116,7 +117,9 @@ def verify(
     unexpected = () if on_unexpected == "ignore" else order.unexpected(folder.names())
     problems = [one.problem for one in compared if one.problem is not None]
     if unexpected and on_unexpected == "warn":
-        log.warning("%s: %d unexpected files: %s.", folder.uri(), len(unexpected), _some(unexpected))
+        log.warning(
+            "%s: %s: %s.", folder.uri(), counted(len(unexpected), "unexpected file"), _some(unexpected)
+        )
     elif unexpected:
         problems += [_problem(name, "unexpected", None, None) for name in unexpected]
     if problems:
@@ -162,14 +165,14 @@ def mend(
         raise error
     if order_id is None:
         raise TransferError(
-            f"There is no {TRANSFER_RECORD} in {folder.uri()} that names the order, so its {len(bad)} bad files "
-            f"can't be fetched again: {_some(bad)}. Download the order again.",
+            f"There is no {TRANSFER_RECORD} in {folder.uri()} that names the order, so its "
+            f"{counted(len(bad), 'bad file')} can't be fetched again: {_some(bad)}. Download the order again.",
             file=bad[0],
         ) from error
     broken_off = not isinstance(error, ChecksumError)
     log.warning(
         "%s: fetching %s of order %s again: %s.",
-        *(folder.uri(), "what is bad" if broken_off else f"{len(bad)} bad files", order_id, _some(bad)),
+        *(folder.uri(), "what is bad" if broken_off else counted(len(bad), "bad file"), order_id, _some(bad)),
     )
     threads = checks.whole_number(max_concurrency, "max_concurrency")
     transfer = fetch_again(
@@ -366,18 +369,17 @@ def _count(problems: Sequence[Problem], total: int) -> str:
     kinds = Counter(problem["problem"] for problem in problems)
     unexpected, unreadable = kinds["unexpected"], kinds[UNREADABLE]
     bad = len(problems) - unexpected - unreadable
+    files = counted(total, "file")
     counts = {
-        f"{bad} of {total} files are missing, short or altered": bad,
-        f"{unreadable} of {total} files can't be read": unreadable,
-        f"{unexpected} files are unexpected": unexpected,
+        f"{bad:,} of {files} {'is' if bad == 1 else 'are'} missing, short or altered": bad,
+        f"{unreadable:,} of {files} can't be read": unreadable,
+        f"{counted(unexpected, 'file')} {'is' if unexpected == 1 else 'are'} unexpected": unexpected,
     }
     return " and ".join(text for text, count in counts.items() if count)
 
 
 def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_SHOWN_PROBLEMS])
-    more = len(names) - _SHOWN_PROBLEMS
-    return f"{shown} and {more} more" if more > 0 else shown
+    return and_more(names[:_SHOWN_PROBLEMS], len(names))
 
 
 def _line(problem: Problem) -> str:

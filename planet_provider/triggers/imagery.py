@@ -19,6 +19,7 @@ from planet_provider.client import checks, data, filters
 from planet_provider.client import geometry as geometries
 from planet_provider.client.config import PlanetConfig
 from planet_provider.client.redact import redact_text
+from planet_provider.client.wording import counted
 from planet_provider.exceptions import ConfigurationError, InvalidInputError, PlanetError
 from planet_provider.hooks.connection import DEFAULT_CONN_ID
 from planet_provider.hooks.planet import PlanetHook
@@ -149,9 +150,8 @@ class PlanetImageryTrigger(BaseEventTrigger):
             else:
                 for batch in state.pending:
                     log.info(
-                        "%d new items of %s, published %s to %s.",
-                        batch["count"],
-                        batch["item_type"],
+                        "%s, published %s to %s.",
+                        counted(batch["count"], f"new {batch['item_type']} item"),
                         batch["published_from"],
                         batch["published_to"],
                     )

@@ -27,7 +27,7 @@ def test_the_test_button_with_a_good_key(planet: Sandbox, scenes: Scenes) -> Non
     assert ok
     assert said == (
         f"{planet.url} accepts the API key with fingerprint {fingerprint(planet.api_key)}. "
-        "Orders API: 1 orders queued, 0 running. Data API: answers."
+        "Orders API: 1 order queued, 0 running. Data API: answers."
     )
 
 

@@ -160,7 +160,7 @@ def test_a_key_that_no_header_can_hold(tmp_path: Any, key: str) -> None:
         lambda: store_secret(key, tmp_path / "other.json"),
     ):
         with pytest.raises(
-            CredentialsError, match="characters that no key has|line breaks or control characters"
+            CredentialsError, match=r"characters that no key has|line breaks or control characters"
         ) as caught:
             refused()
         assert not any(part in str(caught.value) for part in ("ret0123", "hunter2", "words"))

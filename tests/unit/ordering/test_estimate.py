@@ -237,7 +237,7 @@ def test_a_clip_area_off_some_scenes_is_warned_of(
     assert (found.scenes, found.outside_items) == (2, 1)
     assert found.area_km2 == pytest.approx(shoelace_km2(here), rel=1e-3)
     assert str(found).endswith("; outside of that area: 1 item")
-    assert "1 of the order's 2 items lie outside of the clip area" in caplog.text
+    assert "Outside of the clip area: 1 of the order's 2 items." in caplog.text
 
 
 def test_a_tiny_overlap_is_one(planet_sandbox: Sandbox, session: PlanetSession) -> None:

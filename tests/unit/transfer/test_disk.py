@@ -30,7 +30,7 @@ def test_a_full_disk() -> None:
             staging.write_ahead(10, b"x")
     said = str(caught.value)
     assert said.startswith(
-        "PSScene/a.tif: No space left on device, in /data/orders/x. Free at least 5,000,000 bytes there."
+        "PSScene/a.tif: No space left on device, in /data/orders/x. Free at least 5.0 MB there."
     )
     again = pickle.loads(pickle.dumps(caught.value))
     assert (again.file, again.folder, again.reason) == (
@@ -44,7 +44,7 @@ def test_a_full_disk() -> None:
 @pytest.mark.parametrize(
     ("number", "remedy"),
     [
-        (errno.EDQUOT, "Free at least 1,000,000 bytes"),
+        (errno.EDQUOT, "Free at least 1.0 MB"),
         (errno.EFBIG, "ulimit -f"),
         (errno.EACCES, "Let the task's user"),
         (errno.EROFS, "Mount it for writing"),

@@ -15,12 +15,18 @@ from planet_provider.transfer.progress import Progress, TransferStoppedError, Wa
 @pytest.mark.parametrize(
     ("progress", "text"),
     [
-        (Progress(3, 8, 12_400_000, 80_100_000, 2.0), "3 of 8 files, 12.4 of 80.1 MB, 6.2 MB/s, 11 s left"),
-        (Progress(0, 8, 0, 80_100_000, 2.0), "0 of 8 files, 0.0 of 80.1 MB, 0 B/s"),
-        (Progress(8, 8, 500, 500, 1.0), "8 of 8 files, 500 of 500 B, 500 B/s, in 1 s"),
-        (Progress(1, 2, 4_000, 8_000, 1.0, 3_000), "1 of 2 files, 4.0 of 8.0 kB, 1.0 kB/s, 4 s left"),
-        (Progress(1, 2, 10**9, 10**12, 10.0), "1 of 2 files, 1.0 of 1000.0 GB, 100.0 MB/s, 2 h 46 min left"),
-        (Progress(1, 2, 10**6, 2 * 10**8, 1.0), "1 of 2 files, 1.0 of 200.0 MB, 1.0 MB/s, 3 min 19 s left"),
+        (
+            Progress(3, 8, 12_400_000, 80_100_000, 2.0),
+            "3 of 8 files, 12.4 MB of 80.1 MB, 6.2 MB/s, 11 s left",
+        ),
+        (Progress(0, 8, 0, 80_100_000, 2.0), "0 of 8 files, 0 bytes of 80.1 MB, 0 bytes/s"),
+        (Progress(8, 8, 500, 500, 1.0), "8 of 8 files, 500 bytes of 500 bytes, 500 bytes/s, in 1 s"),
+        (Progress(1, 2, 4_000, 8_000, 1.0, 3_000), "1 of 2 files, 4.0 kB of 8.0 kB, 1.0 kB/s, 4 s left"),
+        (Progress(1, 2, 10**9, 10**12, 10.0), "1 of 2 files, 1.0 GB of 1.0 TB, 100.0 MB/s, 2 h 46 min left"),
+        (
+            Progress(1, 2, 10**6, 2 * 10**8, 1.0),
+            "1 of 2 files, 1.0 MB of 200.0 MB, 1.0 MB/s, 3 min 19 s left",
+        ),
     ],
 )
 def test_a_line_tells_files_bytes_speed_and_time_left(progress: Progress, text: str) -> None:
@@ -33,7 +39,7 @@ def test_lines_are_logged_at_intervals_and_at_the_end(caplog: pytest.LogCaptureF
         tell(Progress(0, 2, 0, 10, 1.0))
         assert caplog.messages == []
         tell(Progress(2, 2, 10, 10, 2.0))
-    assert caplog.messages == ["2 of 2 files, 10 of 10 B, 5 B/s, in 2 s"]
+    assert caplog.messages == ["2 of 2 files, 10 bytes of 10 bytes, 5 bytes/s, in 2 s"]
 
 
 def test_a_short_interval_logs_every_call(caplog: pytest.LogCaptureFixture) -> None:

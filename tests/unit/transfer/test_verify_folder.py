@@ -68,7 +68,7 @@ def test_unexpected_files_are_told_beside_others(store: Store) -> None:
     write(store, "c.tif", b"x")
     write(store, "PSScene/a.tif", b"short")
     with pytest.raises(
-        ChecksumError, match="1 of 2 files are missing, short or altered and 1 files are"
+        ChecksumError, match="1 of 2 files is missing, short or altered and 1 file is"
     ) as caught:
         verify(store, on_unexpected="fail")
     assert problems(caught) == {"PSScene/a.tif": "size", "c.tif": "unexpected"}

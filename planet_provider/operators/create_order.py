@@ -103,7 +103,8 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
     :param allow_partial: Whether ``partial`` is as good as ``success`` when waiting. What is missing is in
         the XCom ``order`` under ``missing``, as batches that ``items`` takes. (templated)
     :param cancel_on_kill: Cancel the order where this task is killed while it waits, unless a new try goes
-        on with it. Only queued orders can be cancelled. (templated)
+        on with it. Only queued orders can be cancelled. Airflow tells of no kill between the task's deferral and
+        the start of its trigger. (templated)
     :param patience: Seconds that Planet's list of orders may lag behind, at most. So long an order is looked
         for after an answer that was not clear, before it is sent again.
     :param poke_interval: Seconds between two looks when waiting, or a timedelta.

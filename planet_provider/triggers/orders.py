@@ -36,7 +36,7 @@ class PlanetOrderTrigger(PlanetTrigger):
     :param poke_interval: Seconds between two looks, at most; > 0.
     :param deadline: UTC, as seconds since the epoch, after which the wait has timed out; ``None`` for never.
     :param cancel_on_kill: Cancel the order where the task is killed while it is deferred, unless a new try
-        goes on with it. Airflow 3.3 tells of a kill; earlier versions don't.
+        goes on with it. Airflow 3.3 tells of a kill, unless the trigger has not started; earlier versions don't.
     :param note: Plain JSON that the task wants to have back with the order.
     """
 

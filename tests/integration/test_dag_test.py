@@ -36,6 +36,7 @@ ASSET = {"item_type": "PSScene", "item_id": ITEM, "asset_type": "ortho_visual"}
 WAIT = {"deferrable": True, "poke_interval": 0.5, "timeout": 1800}
 
 with DAG(dag_id="waits", schedule=None) as dag:
+    PlanetOrderSensor(task_id="fails_without_order", order_id="no order")
     waits = PlanetCreateOrderOperator(task_id="create", name="first", wait_for_completion=True, **ORDER, **WAIT)
     order = PlanetCreateOrderOperator(task_id="order", name="second", reuse="run", **ORDER)
     sensor = PlanetOrderSensor(task_id="order_sensor", order_id=order.output, **WAIT)
@@ -113,7 +114,11 @@ def test_deferred_tasks_end(tmp_path: Path) -> None:
             process.wait()
     assert process.returncode == 0, (tmp_path / "log").read_text()
     told = json.loads(output.splitlines()[-1])
+    assert told["states"].pop("fails_without_order") == "failed"
     assert set(told["states"].values()) == {"success"}, told["states"]
+    # At the end of each try Airflow asks for the link to the order; one that isn't there is no error.
+    lines = [*output.splitlines(), *(tmp_path / "log").read_text().splitlines()]
+    assert [line for line in lines if "_link_PlanetOrderLink" in line and "not found" in line] == []
     assert told["found"]["order_sensor"]["state"] == "success"
     assert told["found"]["order_sensor"]["order_id"] == told["found"]["order"]
     assert told["found"]["create"] != told["found"]["order"]

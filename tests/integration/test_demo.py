@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import signal
 import struct
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psutil
 import pytest
 from shared_airflow import DAILY, Examples
@@ -78,3 +83,45 @@ def test_demo_delivers_shows_and_cleans_up(tmp_path: Path) -> None:
     assert "waits were deferred" in result.stdout
     check_report(result.stdout, folder / "imagery", folder / "imagery")
     assert users(folder) == []
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+def test_demo_ui_is_an_airflow_of_ones_own(tmp_path: Path) -> None:
+    folder, said = tmp_path / "demo", tmp_path / "said"
+    with (
+        said.open("w") as output,
+        subprocess.Popen(
+            [sys.executable, "-m", "demo.run", "--keep-open", "--folder", str(folder)],
+            cwd=REPOSITORY,
+            env=clean_environment(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        ) as demo,
+    ):
+        try:
+            url = until(lambda: re.search(r"Airflow is open at (http://[^/]+)", said.read_text()), demo)[1]
+            with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+                token = client.get("/auth/token").json()["access_token"]
+                client.headers["Authorization"] = f"Bearer {token}"
+                [connection] = client.get("/api/v2/connections").json()["connections"]
+                assert (connection["connection_id"], connection["conn_type"]) == ("planet_default", "planet")
+                paused = {"is_paused": False}
+                client.patch("/api/v2/dags/planet_assets", json=paused).raise_for_status()
+                runs = "/api/v2/dags/planet_assets/dagRuns"
+                [run] = until(lambda: client.get(runs).json()["dag_runs"], demo)
+                assert run["run_type"] == "scheduled"
+        finally:
+            demo.send_signal(signal.SIGTERM)
+    assert demo.returncode == 128 + signal.SIGTERM, said.read_text()
+    assert users(folder) == []
+
+
+def until(found: Callable[[], Any], demo: subprocess.Popen[bytes]) -> Any:
+    """Wait until something is found."""
+    deadline = time.monotonic() + DEMO_SECONDS
+    while not (result := found()):
+        assert demo.poll() is None, "the demo has ended"
+        assert time.monotonic() < deadline, "the demo takes too long"
+        time.sleep(0.5)
+    return result

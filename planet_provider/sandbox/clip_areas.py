@@ -31,8 +31,9 @@ def check_clip_areas(request: Mapping[str, Any], *, max_vertices: int) -> None:
     :param max_vertices: Vertices an area may have.
     :raises ApiError: 400.
     """
-    for tool in request.get("tools") or ():
-        area = (tool.get("clip") or {}).get("aoi")
+    areas = [(tool.get("clip") or {}).get("aoi") for tool in request.get("tools") or ()]
+    areas += [product.get("geometry") for product in request["products"]]  # of basemaps
+    for area in areas:
         problem = None if area is None else _problem(area, max_vertices)
         if problem is not None:
             message = f"Unable to accept order: {problem}"

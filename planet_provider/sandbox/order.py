@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from planet_provider.sandbox import basemaps
 from planet_provider.sandbox.clock import rfc3339
 from planet_provider.sandbox.config import SandboxConfig
 from planet_provider.sandbox.objects import StoredObject
@@ -87,6 +88,11 @@ class Order:
     def name(self) -> str:
         """The order's name."""
         return str(self.request["name"])
+
+    @property
+    def source_type(self) -> str:
+        """What was ordered: ``scenes`` or ``basemaps``."""
+        return str(self.request.get("source_type", "scenes"))
 
     @property
     def created_on(self) -> datetime:
@@ -171,7 +177,9 @@ def _end(
     request: Mapping[str, Any], outcome: Outcome, failures: Mapping[str, str]
 ) -> tuple[str, Mapping[str, str]]:
     """Return the state an order ends in, and the items that fail with the reasons."""
-    items = [item for product in request["products"] for item in product["item_ids"]]
+    items = [
+        item for product in request["products"] for item in product.get("item_ids") or basemaps.quads(product)
+    ]
     reasons = dict(failures)
     if outcome.state == "partial":
         for item in outcome.failed_items or items[-1:]:

@@ -7,7 +7,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any
 
-from planet_provider.sandbox import products
+from planet_provider.sandbox import basemaps, products
 from planet_provider.sandbox.clock import rfc3339
 from planet_provider.sandbox.objects import StoredObject
 from planet_provider.sandbox.order import DELIVERED_STATES, Order
@@ -65,12 +65,13 @@ def _token(state: State, order: Order, path: str, expires: datetime) -> str:
 
 def _render(state: State, order: Order, moment: datetime) -> dict[str, StoredObject]:
     request = {**order.request, "id": order.id}
-    delivered = products.deliver(
-        request,
-        state.catalogue_at(moment),
-        pixels=state.config.scene_pixels,
-        failed_items=order.failed_items,
-    )
+    pixels = state.config.scene_pixels
+    if order.source_type == "basemaps":
+        delivered = basemaps.deliver(request, pixels=pixels, failed_items=order.failed_items)
+    else:
+        delivered = products.deliver(
+            request, state.catalogue_at(moment), pixels=pixels, failed_items=order.failed_items
+        )
     delivery = order.request.get("delivery") or {}
     if delivery.get("archive_type"):
         delivered = products.archive(delivered, name=order.name, order_id=order.id, delivery=delivery)

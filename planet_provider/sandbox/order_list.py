@@ -81,7 +81,7 @@ def matcher(request: web.Request, user_id: int) -> Callable[[Row], bool]:
         return (
             (owner is None or order.user_id == owner)
             and (not states or step.state in states)
-            and source != "basemaps"
+            and source in ("all", order.source_type)
             and ("name" not in query or order.name == query["name"])
             and query.get("name__contains", "") in order.name
             and (created is None or order.created_on in created)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from planet_provider.sandbox import bundles, products
+from planet_provider.sandbox import basemaps, bundles, products
 from planet_provider.sandbox.catalogue import Catalogue, Item
 from planet_provider.sandbox.clip_areas import check_clip_areas
 from planet_provider.sandbox.delivery_options import delivery_problems
@@ -17,7 +17,7 @@ from planet_provider.sandbox.errors import fields as field_error
 Messages = dict[str, list[str]]
 
 _ORDER_TYPES = ("full", "partial")
-_SOURCE_TYPES = ("scenes",)
+_SOURCE_TYPES = ("scenes", "basemaps")
 
 #: Item types of which an order that is zipped holds few. Source: Planet's Orders API overview.
 _FEW_IN_ARCHIVES = ("SkySatCollect", "TanagerScene", "PelicanScene")
@@ -55,7 +55,12 @@ def check_order(
             report.add(name, f"{request[name]!r} is not one of {', '.join(values)}")
     report.add("Delivery", *delivery_problems(request.get("delivery") or {}))
     _check_notifications(report, request.get("notifications") or {})
-    lacking = _check_products(report, request, catalogue, max_items)
+    lacking: dict[str, str] = {}
+    if request.get("source_type") == "basemaps":
+        for name, texts in basemaps.problems(request, catalogue.now.date()).items():
+            report.add(name, *texts)
+    else:
+        lacking = _check_products(report, request, catalogue, max_items)
     if report.messages:
         raise report.error()
     check_clip_areas(request, max_vertices=max_vertices)

@@ -33,7 +33,9 @@ async def create_order(request: web.Request, account: Account) -> web.Response:
         max_items=state.config.max_order_items,
         max_vertices=state.config.max_vertices,
     )
-    misses = await state.in_thread(lambda: products.failures(body, catalogue))
+    misses = {}
+    if body.get("source_type") != "basemaps":
+        misses = await state.in_thread(lambda: products.failures(body, catalogue))
     failures = {item_id: f"{item_id}: {reason}" for item_id, reason in misses.items()} | lacking
     area = 0.0
     if state.config.quota_km2 is not None:

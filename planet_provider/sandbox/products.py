@@ -33,6 +33,8 @@ def check(order: Mapping[str, Any]) -> None:
     :raises ProductError: A tool is unknown or misused, or cannot work on what is ordered.
     """
     chain = Toolchain(order.get("tools"))
+    if "merge" in chain:
+        raise ProductError("merge: is for basemaps; scenes are merged by composite")
     products = order["products"]
     if "composite" in chain and len({(p["item_type"], p["product_bundle"]) for p in products}) > 1:
         raise ProductError("composite: all products must have one item type and one product bundle")

@@ -112,7 +112,7 @@ class Toolchain:
             yield image.named("clip", cut)
         elif name == "reproject":
             kernel = "near" if image.spec.is_mask else parameters.get("kernel", "near")
-            yield image.named("reproject", _reproject(raster, parameters, kernel))
+            yield image.named("reproject", reproject(raster, parameters, kernel))
         elif name == "file_format":
             yield image.named("file_format", raster, driver="COG")
         elif name == "tile":
@@ -126,12 +126,16 @@ class Toolchain:
             # Simulated images lie exactly where their georeferencing says.
             yield image.named("coreg", raster)
         elif name == "bandmath" and not image.spec.is_mask:
-            yield image.named("bandmath", _band_math(raster, parameters))
+            yield image.named("bandmath", band_math(raster, parameters))
         else:
             yield image
 
 
-def _reproject(raster: Raster, parameters: Mapping[str, Any], kernel: str) -> Raster:
+def reproject(raster: Raster, parameters: Mapping[str, Any], kernel: str) -> Raster:
+    """Run the tool of this name on an image.
+
+    :raises ProductError: The projection can't show it.
+    """
     crs, resolution = read_crs(parameters["projection"]), parameters.get("resolution")
     try:
         return warp.to_crs(raster, crs, resolution=resolution, kernel=kernel)
@@ -139,7 +143,11 @@ def _reproject(raster: Raster, parameters: Mapping[str, Any], kernel: str) -> Ra
         raise ProductError(f"reproject: {error}") from error
 
 
-def _band_math(raster: Raster, parameters: Mapping[str, Any]) -> Raster:
+def band_math(raster: Raster, parameters: Mapping[str, Any]) -> Raster:
+    """Run the tool of this name on an image.
+
+    :raises ProductError: An expression is malformed, or names a band that the image lacks.
+    """
     expressions = [parameters[name] for name in band_names(parameters)]
     try:
         return warp.band_math(raster, expressions, parameters.get("pixel_type") or "Auto")

@@ -141,6 +141,11 @@ def _check_bandmath(parameters: Mapping[str, Any]) -> None:
         )
 
 
+def _check_merge(parameters: Mapping[str, Any]) -> None:
+    if parameters:
+        raise ProductError(f"merge: has no parameters, got {sorted(parameters)}")
+
+
 def _check_clip(parameters: Mapping[str, Any]) -> None:
     clip_area(parameters)
 
@@ -156,6 +161,7 @@ CHECKS: dict[str, Callable[[Mapping[str, Any]], None]] = {
     "coregister": _check_coregister,
     "file_format": _check_file_format,
     "harmonize": _check_harmonize,
+    "merge": _check_merge,
     "reproject": _check_reproject,
     "tile": _check_tile,
     "toar": _check_toar,

@@ -37,7 +37,7 @@ def refused(api: Api, body: dict[str, Any]) -> dict[str, list[str]]:
         ({"products": ["x"]}, "Products", "object"),
         ({"products": [{}]}, "Products", "item_type"),
         ({"order_type": "most"}, "order_type", "partial"),
-        ({"source_type": "basemaps"}, "source_type", "scenes"),
+        ({"source_type": "basemap"}, "source_type", "scenes, basemaps"),
         ({"tools": "clip"}, "Tools", "array"),
         ({"tools": [{"sharpen": {}}]}, "Tools", "sharpen"),
         ({"tools": [{"clip": {}, "toar": {}}]}, "Tools", "one key"),

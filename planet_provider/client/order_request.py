@@ -128,7 +128,7 @@ def build(
         delivery=_unless_empty(delivery),
         notifications=_unless_empty(notifications),
         order_type=_order_type(order_type),
-        tools=_normalized_tools(_unless_empty(tools), max_vertices),
+        tools=_normalized_tools(_unless_empty(tools), max_vertices, basemaps=source_type == "basemaps"),
         metadata=_metadata(_unless_empty(stac)),
         hosting=_hosting(hosting),
     )
@@ -159,13 +159,20 @@ def validate(
     checks.order_name(given["name"])
     if "source_type" in given:
         checks.choice(given["source_type"], SOURCE_TYPES, "source_type")
-    if given.get("source_type") == "basemaps":
+    basemaps = given.get("source_type") == "basemaps"
+    if basemaps:
         checks.sequence(given["products"], "products", partial(_check_basemap, max_vertices=max_vertices))
     else:
         ids = checks.sequence(given["products"], "products", _checked_item_ids)
         checks.bounded([item_id for each in ids for item_id in each], "products", max_items)
     if "tools" in given:
-        checks.sequence(given["tools"], "tools", partial(order_tools.check, max_vertices=max_vertices))
+        check_tool = partial(order_tools.check, max_vertices=max_vertices, basemaps=basemaps)
+        checks.sequence(given["tools"], "tools", check_tool)
+        without_area = basemaps and {"clip": {}} in given["tools"]
+        if without_area and not all("geometry" in product for product in given["products"]):
+            raise InvalidInputError(
+                "tools.clip", {}, "needs an aoi: not all of the order's quads are ordered by a geometry."
+            )
     for field, check in _CHECKS.items():
         if field in given:
             check(given[field], field)
@@ -227,10 +234,13 @@ def _metadata(stac: object) -> Mapping[str, Any] | None:
     return order_options.stac_metadata() if checks.flag_or_text(stac, "stac") else None
 
 
-def _normalized_tools(tools: object, max_vertices: int | None) -> list[order_tools.Tool] | None:
+def _normalized_tools(
+    tools: object, max_vertices: int | None, *, basemaps: bool
+) -> list[order_tools.Tool] | None:
     if tools is None:
         return None
-    return checks.sequence(tools, "tools", partial(order_tools.normalized, max_vertices=max_vertices))
+    read = partial(order_tools.normalized, max_vertices=max_vertices, basemaps=basemaps)
+    return checks.sequence(tools, "tools", read)
 
 
 def _hosting(hosting: Any) -> Mapping[str, Any] | None:

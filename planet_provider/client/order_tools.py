@@ -152,12 +152,15 @@ def bandmath(*bands: str, pixel_type: str = "Auto") -> Tool:
     return _built("bandmath", {**_stripped(dict(zip(_BANDS, bands, strict=False))), "pixel_type": name})
 
 
-def normalized(tool: object, field: str, *, max_vertices: int | None = geometries.MAX_VERTICES) -> Tool:
+def normalized(
+    tool: object, field: str, *, max_vertices: int | None = geometries.MAX_VERTICES, basemaps: bool = False
+) -> Tool:
     """Return a tool that a user wrote by hand as Planet takes it.
 
     :param tool: ``{"<name>": {<parameters>}}``; a clip's area may have any form that :func:`clip` takes.
     :param field: Name that errors give it, e.g. ``tools[0]``.
     :param max_vertices: Vertices that a clip's area may have; ``None`` where they were counted before.
+    :param basemaps: Whether the order is of basemaps, whose clip may go without an area.
     """
     name, parameters = _single(tool, field)
     if name not in _PARAMETERS:
@@ -167,21 +170,24 @@ def normalized(tool: object, field: str, *, max_vertices: int | None = geometrie
         copied["aoi"] = geometries.geometry(copied["aoi"], f"{field}.clip.aoi", max_vertices=max_vertices)
     if name == "bandmath":
         copied = _stripped(copied)
-    _check_parameters(name, copied, f"{field}.{name}", max_vertices)
+    _check_parameters(name, copied, f"{field}.{name}", max_vertices, basemaps=basemaps)
     return {name: copied}
 
 
-def check(tool: object, field: str, *, max_vertices: int | None = geometries.MAX_VERTICES) -> None:
+def check(
+    tool: object, field: str, *, max_vertices: int | None = geometries.MAX_VERTICES, basemaps: bool = False
+) -> None:
     """Check a tool that is sent as it is.
 
     :param tool: ``{"<name>": {<parameters>}}``.
     :param field: Name that errors give it, e.g. ``tools[0]``.
     :param max_vertices: Vertices that a clip's area may have; ``None`` where they were counted before.
+    :param basemaps: Whether the order is of basemaps, whose clip may go without an area.
     :raises InvalidInputError: The tool or a parameter is misspelt, missing or malformed.
     """
     name, parameters = _single(tool, field)
     if name in _PARAMETERS:
-        _check_parameters(name, parameters, f"{field}.{name}", max_vertices)
+        _check_parameters(name, parameters, f"{field}.{name}", max_vertices, basemaps=basemaps)
     else:
         checks.json_value(parameters, f"{field}.{name}")
 
@@ -209,7 +215,11 @@ def _built(tool: str, parameters: Mapping[str, Any], max_vertices: int = geometr
     return {tool: given}
 
 
-def _check_parameters(tool: str, parameters: Mapping[str, Any], path: str, max_vertices: int | None) -> None:
+def _check_parameters(
+    tool: str, parameters: Mapping[str, Any], path: str, max_vertices: int | None, *, basemaps: bool = False
+) -> None:
+    if tool == "clip" and basemaps and not parameters:
+        return  # it clips to the geometry by which the quads are ordered
     required, optional = _PARAMETERS[tool]
     checks.fields(
         parameters, path, required=tuple(required), optional=tuple(optional), elsewhere=_ALL_PARAMETERS

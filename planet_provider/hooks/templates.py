@@ -46,6 +46,7 @@ TEXT_FIELDS = frozenset(
         "reuse",
         "search_id",
         "sort",
+        "source_type",
         "state",
     }
 )

@@ -39,6 +39,8 @@ def area_km2(session: PlanetSession, order_id: str) -> float | None:
     """
     try:
         order = session.send(orders.get(order_id))
+        if order.get("source_type") == "basemaps":
+            return None
         found = estimate(session, order)
     except (PlanetError, ValueError, ArithmeticError, LookupError, TypeError) as error:
         log.warning("How many square kilometres order %s covers can't be told: %s", order_id, error)

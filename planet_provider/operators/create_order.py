@@ -88,6 +88,8 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
     :param order_type: ``full`` (Planet's default: one failing item fails all) or ``partial``. (templated)
     :param stac: True for STAC metadata beside the files. (templated)
     :param hosting: e.g. ``sentinel_hub`` with a collection. (templated)
+    :param source_type: ``scenes``, Planet's default, or ``basemaps``, whose ``products`` name a mosaic.
+        (templated)
     :param subscription_id: Planet subscription to charge.
     :param reuse: ``content``: an earlier order of the same content, from any run, is reused. ``run``: only
         one of this DAG run. (templated)
@@ -133,6 +135,7 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
         "order_type",
         "stac",
         "hosting",
+        "source_type",
         "reuse",
         "wait_for_completion",
         "deferrable",
@@ -162,6 +165,7 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
         order_type: str | None = None,
         stac: bool | Mapping[str, Any] | None = None,
         hosting: Mapping[str, Any] | str | None = None,
+        source_type: Literal["scenes", "basemaps"] | None = None,
         subscription_id: int | None = None,
         reuse: Literal["content", "run"] = "content",
         reuse_max_age: timedelta | None = None,
@@ -189,6 +193,7 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
         self.order_type = order_type
         self.stac = stac
         self.hosting = hosting
+        self.source_type = source_type
         self.subscription_id = subscription_id
         self.reuse = reuse
         self.reuse_max_age = reuse_max_age
@@ -347,6 +352,7 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
             order_type=self.order_type,
             stac=self.stac,
             hosting=self.hosting,
+            source_type=self.source_type,
             subscription_id=self.subscription_id,
             max_items=config.max_order_items,
             max_vertices=config.max_vertices,

@@ -21,7 +21,7 @@ _LEFT_OUT = frozenset({"name", "notifications"})
 def request_digest(request: Mapping[str, Any], *, salt: str = "") -> str:
     """Digest an order request.
 
-    Key order, the order of a product's items and the spelling of numbers don't matter; nor do name,
+    Key order, the order of a product's items or quads and the spelling of numbers don't matter; nor do name,
     notifications and the credentials of a delivery.
 
     :param request: Order request.
@@ -84,7 +84,7 @@ def _canonical(value: Any, key: str) -> Any:
         return {name: _canonical(inner, name) for name, inner in value.items() if inner is not None}
     if isinstance(value, (list, tuple)):
         entries = [_canonical(entry, "") for entry in value]
-        return sorted(entries) if key == "item_ids" else entries
+        return sorted(entries) if key in {"item_ids", "quad_ids"} else entries
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         # 1, 1.0 and 1e0 are the same number, and not the text "1"; so are 0 and -0.0.
         return {"number": format(Decimal(str(value or 0)).normalize(), "f")}

@@ -57,10 +57,10 @@ def estimate(session: PlanetSession, request: Mapping[str, Any]) -> Estimate:
     """Estimate an order from its items' footprints in the catalogue.
 
     :param session: Session with Planet; one or two requests of class ``data.other`` a product.
-    :param request: Order request.
+    :param request: Order request, of scenes.
     """
     area_of_interest = _clip_area(request)
-    wanted = sum(len(product.get("item_ids") or ()) for product in request["products"])
+    wanted = sum(len(product["item_ids"]) for product in request["products"])
     areas = [_square_kilometres(footprint, area_of_interest) for footprint in _footprints(session, request)]
     return Estimate(
         scenes=wanted,
@@ -84,10 +84,13 @@ def checked_estimate(
     :param request: Order request.
     :param max_items: Scenes, at most.
     :param max_area_km2: Square kilometres, at most.
-    :return: ``None`` where its size can't be told, and nobody needs to know.
+    :return: ``None`` if its size can't be told, as of basemaps, and nobody needs to know.
     :raises OrderTooLargeError: It is larger, or what is limited can't be told.
     :raises InvalidInputError: The clip area overlaps none of the scenes, so Planet would fail the order.
     """
+    if request.get("source_type") == "basemaps":
+        _refuse_limits(max_items=max_items, max_area_km2=max_area_km2)
+        return None
     try:
         found = estimate(session, request)
     except Exception as error:  # geometries fail in many ways
@@ -105,6 +108,16 @@ def checked_estimate(
     check_size(found, max_items=max_items, max_area_km2=max_area_km2)
     _check_overlap(found, request)
     return found
+
+
+def _refuse_limits(**limits: float | None) -> None:
+    for name, limit in limits.items():
+        if limit is not None:
+            raise OrderTooLargeError(
+                "The size of an order of basemaps is not known before it is placed, so it can't be compared "
+                f"with {name}={limit:g}. It was not placed: leave the limit out, and name the quads by quad_ids "
+                "to bound the order."
+            )
 
 
 def check_size(found: Estimate, *, max_items: int | None = None, max_area_km2: float | None = None) -> None:
@@ -188,8 +201,6 @@ def _repaired(geometry: Any) -> Any:
 
 def _footprints(session: PlanetSession, request: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for product in request["products"]:
-        if not product.get("item_ids"):  # basemaps are ordered by quads
-            continue
         by_id = filters.string_in_filter("id", product["item_ids"])
         call = data.quick_search([product["item_type"]], by_id)
         for item in chain.from_iterable(session.pages(call)):

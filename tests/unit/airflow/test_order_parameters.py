@@ -97,3 +97,26 @@ def test_the_digest_to_check_is_templated(
     )
     with pytest.raises(InvalidInputError, match="checksum='sha512'"):
         runner.run(download)
+
+
+@pytest.mark.planet_sandbox(scene_pixels=16, queued_seconds=0, running_seconds=0)
+def test_basemaps_are_ordered_once_and_downloaded(planet: Sandbox, runner: Runner, tmp_path: Any) -> None:
+    mosaic, quads = "global_monthly_2024_05_mosaic", ["1050-1371", "1050-1370"]
+    parameters = {
+        "name": "n",
+        "source_type": "basemaps",
+        "products": [{"mosaic_name": mosaic, "quad_ids": quads}],
+        "wait_for_completion": True,
+        "deferrable": False,
+    }
+    order_id = runner.run(PlanetCreateOrderOperator(task_id="order", **parameters))
+    parameters["products"] = [{"mosaic_name": mosaic, "quad_ids": quads[::-1]}]
+    assert runner.run(PlanetCreateOrderOperator(task_id="again", **parameters)) == order_id
+    assert list(planet.orders) == [order_id]
+    found = runner.run(
+        PlanetDownloadOrderOperator(task_id="download", order_id=order_id, destination=str(tmp_path))
+    )
+    assert {path.name for path in (tmp_path / order_id / mosaic).iterdir()} == {
+        f"{one}_quad.tif" for one in quads
+    }
+    assert found["directory"] == str(tmp_path / order_id)

@@ -145,7 +145,7 @@ def basemaps(*products: Any) -> dict[str, Any]:
         changed(hosting={"sentinel_hub": {"collection_id": UUID, "create_configuration": False}}),
         changed(tools=[{"clip": {"aoi": {"type": "ref", "content": REF}}}]),
         basemaps({"mosaic_name": "global_monthly_2024_01_mosaic", "quad_ids": ["1-2"]}),
-        {**basemaps({"mosaic_name": "m", "geometry": SQUARE}), "tools": [{"merge": {}}]},
+        {**basemaps({"mosaic_name": "m", "geometry": SQUARE}), "tools": [{"merge": {}}, {"clip": {}}]},
     ],
 )
 def test_validate_takes(request_: dict[str, Any]) -> None:
@@ -208,6 +208,12 @@ def test_validate_takes(request_: dict[str, Any]) -> None:
             "hosting.sentinel_hub.create_configuration",
             "new collection",
         ),
+        (
+            {**basemaps({"mosaic_name": "m", "quad_ids": ["1-2"]}), "tools": [{"clip": {}}]},
+            "tools.clip",
+            "needs an aoi",
+        ),
+        (changed(tools=[{"clip": {}}]), "tools[0].clip", "lacks aoi"),
         (basemaps(PRODUCT), "products[0]", "lacks mosaic_name"),
         (basemaps({"mosaic_name": ""}), "products[0].mosaic_name", "not empty"),
         (basemaps({"mosaic_name": "m"}), "products[0]", "either quad_ids or a geometry"),

@@ -254,6 +254,12 @@ class TestSameProducts:
     def test_none_at_all(self, order: dict[str, Any]) -> None:
         assert not same_products(BASE, order)
 
+    def test_the_order_of_quads_does_not_matter(self) -> None:
+        one, other = (
+            {"products": [{"mosaic_name": "m", "quad_ids": ids}]} for ids in (["1", "2"], ["2", "1"])
+        )
+        assert request_digest(one) == request_digest(other)
+
     def test_basemaps(self) -> None:
         quads = {"mosaic_name": "global_monthly", "quad_ids": ["1", "2"]}
         assert same_products({"products": [quads]}, {"products": [{**quads, "quad_ids": ["2", "1"]}]})

@@ -202,6 +202,14 @@ def test_items_that_the_catalogue_does_not_list(session: PlanetSession) -> None:
         check_size(found, max_area_km2=1e9)
 
 
+@pytest.mark.parametrize("limit", [{"max_items": 500}, {"max_area_km2": 1e6}])
+def test_basemaps_pass_no_limit_unseen(session: PlanetSession, limit: dict[str, Any]) -> None:
+    request = {"source_type": "basemaps", "products": [{"mosaic_name": "m", "quad_ids": ["1-1"]}]}
+    assert checked_estimate(session, request) is None
+    with pytest.raises(OrderTooLargeError, match=f"not known.*{next(iter(limit))}"):
+        checked_estimate(session, request, **limit)
+
+
 def clipped_to(request: dict[str, Any], *area: list[list[float]]) -> dict[str, Any]:
     return {**request, "tools": [order_tools.clip(polygon(*area))]}
 

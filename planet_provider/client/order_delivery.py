@@ -284,40 +284,47 @@ def _check_archive(parts: Mapping[str, Any], field: str) -> None:
 
 
 def delivered_to(order: Mapping[str, Any]) -> str | None:
-    """Describe where Planet delivers an order instead of keeping it for download, without credentials.
+    """Describe where Planet delivers or hosts an order instead of keeping it for download, without credentials.
 
     :param order: As Planet describes it.
     :return: e.g. ``amazon_s3 (bucket=imagery, path_prefix=fields)``; ``None`` if it is kept.
     """
-    delivery = order.get("delivery")
-    given = dict(delivery) if isinstance(delivery, Mapping) else {}
+    places = [order.get("delivery"), order.get("hosting")]
     found = [
-        name for name, fields in given.items() if name not in _ARCHIVE_FIELDS and isinstance(fields, Mapping)
+        _described(name, fields)
+        for place in places
+        if isinstance(place, Mapping)
+        for name, fields in place.items()
+        if name not in _ARCHIVE_FIELDS and isinstance(fields, Mapping)
     ]
-    return ", ".join(_described(name, given[name]) for name in found) or None
+    return ", ".join(found) or None
 
 
 def _described(name: str, fields: Mapping[str, Any]) -> str:
     cloud = _CLOUDS.get(name, _Cloud(required=()))  # of one that is not known, what is secret isn't either
     shown = [
         f"{field}={str(fields[field])[:200]}"
-        for field in (*cloud.required, *cloud.optional)
+        for field in (*cloud.required, *cloud.optional, "collection_id")  # the last of a hosted order
         if fields.get(field) and field not in cloud.credentials
     ]
     return f"{name} ({', '.join(shown)})" if shown else name
 
 
-def check_archive_name(name: str, order: Mapping[str, Any]) -> None:
+def check_archive_name(name: object, order: Mapping[str, Any]) -> None:
     """Check that the archive of an order can be downloaded: its name holds the order's.
+
+    What has another form than Planet documents is left to Planet, or to the request's own check.
 
     :param name: The order's name as it is sent, with what this package adds to it.
     :param order: The request.
     :raises InvalidInputError: The archive's name would be too long for a file system.
     """
-    delivery = order.get("delivery") or {}
-    if not delivery.get("single_archive"):
+    delivery = order.get("delivery")
+    if not isinstance(delivery, Mapping) or not delivery.get("single_archive"):
         return
     pattern = delivery.get("archive_filename") or ARCHIVE_FILENAME
+    if not isinstance(pattern, str) or not isinstance(name, str):
+        return
     file_name = pattern.replace("{{order_id}}", "0" * 36).replace("{{name}}", name)
     excess = len(file_name.encode()) - checks.MAX_FILE_NAME_BYTES
     if excess > 0:

@@ -17,6 +17,7 @@ from planet_provider.client.auth import api_key_of
 from planet_provider.client.call import Call
 from planet_provider.client.cancelling import cancel_order, cancel_orders
 from planet_provider.client.config import PlanetConfig
+from planet_provider.client.order_delivery import check_archive_name
 from planet_provider.client.parse import JSONObject
 from planet_provider.client.saved_searches import SavedSearch, save_search
 from planet_provider.client.secret_file import SECRET_FILE
@@ -322,8 +323,13 @@ class PlanetHook(BaseHook):
             return session.send(data.stats(item_types, interval=interval, **wanted))
 
     def create_order(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Place an order, as it is, now. To place it once instead, see :mod:`planet_provider.ordering`."""
-        return self._send(orders.create(request))
+        """Place an order, as it is, now. To place it once instead, see :mod:`planet_provider.ordering`.
+
+        :raises InvalidInputError: The request is no object, or its archive's name is too long to be downloaded.
+        """
+        call = orders.create(request)
+        check_archive_name(request.get("name"), request)
+        return self._send(call)
 
     def get_order(self, order_id: str) -> dict[str, Any]:
         """Get an order. Holds signed links: don't return it from a task."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+import uuid
 from pathlib import Path
 
 import pytest
@@ -198,10 +199,18 @@ def test_orders(planet: Sandbox, scenes: Scenes) -> None:
     hook = PlanetHook()
     placed = [hook.create_order(order(scenes, name))["id"] for name in ("a", "b", "c")]
     assert hook.get_order(placed[0])["name"] == "a"
+    for spelling in (
+        placed[0].upper(),
+        placed[0].replace("-", ""),
+        f"urn:uuid:{placed[0]}",
+        uuid.UUID(placed[0]),
+    ):
+        assert hook.get_order(spelling)["id"] == placed[0]  # type: ignore[arg-type]
     assert [found["id"] for found in hook.list_orders(name="b")] == [placed[1]]
     assert hook.get_order_stats()["user"]["queued_orders"] == 3
-    assert hook.cancel_order(placed[0])["state"] == "cancelled"
-    hook.cancel_orders(placed[1:])
+    assert hook.cancel_order(f"{{{placed[0]}}}")["state"] == "cancelled"
+    cancelled = hook.cancel_orders([placed[1].replace("-", "").upper(), uuid.UUID(placed[2])])  # type: ignore[list-item]
+    assert [one["order_id"] for one in cancelled["orders"]] == placed[1:]
     assert {order["state"] for order in planet.orders.values()} == {"cancelled"}
     with pytest.raises(InvalidInputError, match="order_ids"):
         hook.cancel_orders([])

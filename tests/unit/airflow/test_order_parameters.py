@@ -10,6 +10,7 @@ from airflow_support import Connect, Runner, Scenes
 
 from planet_provider.client import order_tools
 from planet_provider.exceptions import InvalidInputError
+from planet_provider.hooks.planet import PlanetHook
 from planet_provider.operators.orders import PlanetCreateOrderOperator, PlanetDownloadOrderOperator
 from planet_provider.sandbox import Sandbox
 from planet_provider.sandbox.bundles import choose
@@ -120,3 +121,33 @@ def test_basemaps_are_ordered_once_and_downloaded(planet: Sandbox, runner: Runne
         f"{one}_quad.tif" for one in quads
     }
     assert found["directory"] == str(tmp_path / order_id)
+
+
+@pytest.mark.parametrize(
+    ("name", "filename", "field"),
+    [
+        ("n" * 200, None, "name"),
+        ("田" * 66, "{{name}}_{{order_id}}.zip", "name"),
+        ("n", "a" * 240, "delivery"),
+    ],
+)
+def test_an_archive_too_long_to_be_downloaded_is_refused_before_the_order(
+    planet: Sandbox, runner: Runner, scenes: Scenes, name: str, filename: str | None, field: str
+) -> None:
+    delivery: dict[str, Any] = {"archive_type": "zip", "single_archive": True}
+    if filename is not None:
+        delivery["archive_filename"] = filename
+    before = len(planet.requests)
+    task = PlanetCreateOrderOperator(
+        task_id="order", name=name, items=scenes.items, product_bundle="visual", delivery=delivery
+    )
+    with pytest.raises(InvalidInputError, match=rf"^{field}.*bytes shorter"):
+        runner.run(task)
+    request = {
+        "name": name,
+        "products": [scenes.items | {"product_bundle": "visual"}],
+        "delivery": delivery,
+    }
+    with pytest.raises(InvalidInputError, match=rf"^{field}.*bytes shorter"):
+        PlanetHook().create_order(request)
+    assert len(planet.requests) == before

@@ -280,6 +280,31 @@ def test_hints_of_a_lost_order_are_counted_and_bounded() -> None:
     assert len(str(caught.value)) < 500
 
 
+@pytest.mark.parametrize("results", [None, [], ["manifest.json"]])
+@pytest.mark.parametrize(
+    ("hosting", "place"),
+    [
+        ({"sentinel_hub": {"collection_id": "c-1"}}, r"sentinel_hub \(collection_id=c-1\)"),
+        ({"sentinel_hub": {"create_configuration": True}}, "sentinel_hub, so"),
+        ({"another_host": {}}, "another_host, so"),
+    ],
+)
+def test_an_order_that_is_only_hosted_says_where(
+    results: list[str] | None, hosting: dict[str, Any], place: str
+) -> None:
+    found = results and [{"name": name, "location": "https://x/", "delivery": "success"} for name in results]
+    order = {"id": ORDER, "state": "success", "hosting": hosting, "_links": {"results": found}}
+    with pytest.raises(OrderError, match=place) as caught:
+        OrderLinks(None, order)  # type: ignore[arg-type]
+    assert isinstance(as_task_error(caught.value), AirflowFailException)
+
+
+def test_a_hosted_order_with_files_is_downloaded() -> None:
+    files = [{"name": name, "location": "https://x/"} for name in ("a.tif", "manifest.json")]
+    order = {"id": ORDER, "state": "success", "hosting": {"sentinel_hub": {}}, "_links": {"results": files}}
+    assert set(OrderLinks(None, order).results) == {"a.tif", "manifest.json"}  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("state", "final"), [("failed", True), ("cancelled", True), ("running", False)])
 def test_only_an_order_that_goes_on_is_worth_a_retry(state: str, final: bool) -> None:
     with pytest.raises(OrderError) as caught:

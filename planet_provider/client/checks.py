@@ -155,7 +155,7 @@ def choice(value: object, known: Collection[str], field: str, *, fold_case: bool
 def mapping(value: object, field: str) -> Mapping[str, Any]:
     """Check a JSON object. The error shows its type alone, for an object may hold credentials."""
     if not isinstance(value, Mapping):
-        shown = value if _is_reference(value) else type(value).__name__
+        shown = value if is_reference(value) else type(value).__name__
         raise InvalidInputError(field, shown, "must be an object (a dict).")
     return value
 
@@ -247,7 +247,7 @@ def plain(value: object) -> Any:
     return value
 
 
-def _is_reference(value: object) -> bool:
+def is_reference(value: object) -> bool:
     """Tell whether it is a task's output or a mapped argument, which Airflow fills in when the task runs."""
     return hasattr(type(value), "iter_references")
 
@@ -280,7 +280,7 @@ def item_types(value: object, field: str = "item_types") -> list[str]:
     value = from_text(value, field)
     if isinstance(value, str):
         return [item_type(value, field)]
-    if isinstance(value, Iterable) and not isinstance(value, Mapping) and not _is_reference(value):
+    if isinstance(value, Iterable) and not isinstance(value, Mapping) and not is_reference(value):
         value = list(value)
     return list(dict.fromkeys(sequence(value, field, item_type)))
 
@@ -341,7 +341,7 @@ def order_id(value: object, field: str = "order_id") -> str:
 
 def order_ids(value: object, field: str = "order_ids") -> list[str]:
     """Check ids of orders, in any iterable but a string or a mapping; there may be none."""
-    if not isinstance(value, Iterable) or isinstance(value, (str, bytes, Mapping)) or _is_reference(value):
+    if not isinstance(value, Iterable) or isinstance(value, (str, bytes, Mapping)) or is_reference(value):
         raise InvalidInputError(field, value, "must be a list; a single order's id goes into one too.")
     return [order_id(one, f"{field}[{index}]") for index, one in enumerate(value)]
 

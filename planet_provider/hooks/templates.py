@@ -119,18 +119,28 @@ class TemplatedTask(_Task):
     ) -> None:
         """Render field by field; Airflow calls this for mapped tasks too.
 
-        :raises InvalidInputError: A parameter was given and is None, or a template uses what isn't there.
+        :raises InvalidInputError: A parameter was given and is None or has a part that is None, or a template
+            uses what isn't there.
         """
         from jinja2 import UndefinedError
 
         mapped = _mapped_fields(self, context)
         for field in template_fields:
             given = getattr(parent, field, None)
-            shown = checks.NOT_SHOWN if field in _SECRET_FIELDS else given
+            # The output of another task is shown as text: it is not unknown any more.
+            shown = (
+                checks.NOT_SHOWN
+                if field in _SECRET_FIELDS
+                else str(given)
+                if checks.is_reference(given)
+                else given
+            )
             try:
                 super()._do_render_template_fields(parent, [field], context, jinja_env, seen_oids)
             except UndefinedError as error:
                 raise InvalidInputError(field, shown, _undefined(error)) from None
+            except _NoneInTextError:
+                raise InvalidInputError(field, shown, _is_none(given)) from None
             value = getattr(parent, field)
             if value is None and (given is not None or field in mapped):
                 raise InvalidInputError(field, shown, _is_none(given))
@@ -160,6 +170,10 @@ def area_name(geometry: object) -> str | None:
     return None if found is None else str(found)
 
 
+class _NoneInTextError(Exception):
+    """Text has a part that is None, which would stand there as the word."""
+
+
 def _rendered(source: str, context: Context, env: jinja2.Environment) -> Any:
     from jinja2 import Undefined
 
@@ -167,12 +181,17 @@ def _rendered(source: str, context: Context, env: jinja2.Environment) -> Any:
     values_env.code_generator_class = _value_generator()
     parts = list(values_env.from_string(source).generate(context))
     values = [part for part in parts if not isinstance(part, str) or part.strip()]
-    value: Any = values[0] if len(values) == 1 else ""
-    if value.__class__ is not type(value):  # a lazy proxy, such as Airflow's prev_data_interval_end_success
-        value = getattr(value, "__wrapped__", value)
+    value: Any = _unwrapped(values[0]) if len(values) == 1 else ""
+    if len(values) > 1 and any(_unwrapped(part) is None for part in values):
+        raise _NoneInTextError
     if not isinstance(value, (str, Undefined)):
         return value
     return "".join(map(str, parts))  # raises for what is undefined
+
+
+def _unwrapped(value: Any) -> Any:
+    """Return what is behind a lazy proxy, such as Airflow's prev_data_interval_end_success."""
+    return value if value.__class__ is type(value) else getattr(value, "__wrapped__", value)
 
 
 @cache
@@ -197,8 +216,10 @@ def _undefined(error: Exception) -> str:
 
 
 def _is_none(template: object) -> str:
-    return "is None now that the task runs: its template, or the task that it comes from, gave nothing. " + (
-        _no_logical_date(str(template)) or "Give it a value or a default, or leave the parameter out."
+    remedy = "Give it a value or a default, or leave the parameter out."
+    return (
+        "is None now that the task runs, or has a part that is None: its template, or the task that it comes "
+        f"from, gave nothing. {_no_logical_date(str(template)) or remedy}"
     )
 
 

@@ -28,7 +28,6 @@ from planet_provider.operators.stats import PlanetSearchStatsOperator
 from planet_provider.sandbox import Sandbox
 from planet_provider.sensors.assets import PlanetAssetSensor
 from planet_provider.sensors.orders import PlanetOrderSensor
-from planet_provider.triggers.orders import PlanetOrderTrigger
 
 #: To Python this is the number 20261130180142512430.
 ITEM_ID = "20261130_180142_51_2430"
@@ -57,6 +56,9 @@ KINDS: dict[Any, dict[str, Any]] = {
     PlanetAssetSensor: ASSET,
 }
 EACH = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+
+#: Fields whose literal text is a path, and checked when the DAG is parsed.
+PATHS = {"destination", "output_path", "path"}
 
 #: What a template may give: a parameter, the same as JSON text, and as Python prints it.
 FORMS = ("{{ params.x }}", "{{ params.x | tojson }}", "{{ params.x | string }}")
@@ -104,13 +106,11 @@ def test_text_is_never_evaluated(kind: Any) -> None:
     for native in (False, True):
         for value in (ITEM_ID, "2026-11-30", "1e5", "True", "None", "0x1F"):
             nested = {"field": [value, "{{ params.x }}"]}
-            for given, expected in (
-                (value, value),
-                ("{{ params.x }}", value),
-                (nested, {"field": [value] * 2}),
+            for given, expected, tried in (
+                (value, value, [field for field in fields if field not in PATHS]),
+                ("{{ params.x }}", value, fields),
+                (nested, {"field": [value] * 2}, fields),
             ):
-                # Literal paths are checked when the DAG is parsed.
-                tried = [field for field in fields if given is not value or field not in PATHS]
                 parameters = {**KINDS[kind], **dict.fromkeys(tried, given)}
                 task = rendered(kind, parameters, native=native, params={"x": value})
                 assert {field: getattr(task, field) for field in tried} == dict.fromkeys(tried, expected)
@@ -144,6 +144,58 @@ def test_what_came_out_as_none_is_refused_by_name(kind: Any, given: str, context
                 rendered(kind, {**KINDS[kind], field: given}, native=native, **context)
             assert caught.value.field == field
             assert isinstance(caught.value, AirflowFailException)
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "field", "given"),
+    [
+        (PlanetDownloadOrderOperator, "destination", "/data/{{ none }}"),
+        (PlanetSearchOperator, "output_path", "/data/{{ params.x }}.ndjson"),
+        (PlanetCreateOrderOperator, "name", "fields {{ lazy }}"),
+        (PlanetSearchOperator, "search_filter", {"type": "{{ ds }} {{ params.x }}"}),
+        (PlanetAssetSensor, "item_id", "{{ params.x }}{{ ds }}"),
+    ],
+)
+def test_text_with_a_part_that_is_none_is_refused_by_name(
+    kind: Any, field: str, given: Any, native: bool
+) -> None:
+    context = {"params": {"x": None}, "ds": "2024-05-01", "lazy": lazy_object_proxy.Proxy(lambda: None)}
+    with pytest.raises(InvalidInputError, match="has a part that is None") as caught:
+        rendered(kind, {**KINDS[kind], field: given}, native=native, **context)
+    assert caught.value.field == field
+    for default in ("{{ params.x or '' }}", "{% if params.x %}{{ params.x }}{% endif %}"):
+        task = rendered(kind, {**KINDS[kind], "planet_conn_id": f"a{default}"}, native=native, **context)
+        assert task.planet_conn_id == "a"
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_task_that_returned_nothing_is_no_missing_parameter(mapped: bool, native: bool) -> None:
+    with DAG("dag", schedule=None, start_date=START, render_template_as_native_obj=native) as dag:
+        area = PlanetSearchOperator(task_id="area", **SEARCH).output
+        if mapped:
+            PlanetSearchOperator.partial(task_id="x", geometry=area).expand(item_types=["PSScene"])
+        else:
+            PlanetSearchOperator(task_id="x", geometry=area, **SEARCH)
+    task: Any = dag.get_task("x")
+    if mapped:
+        task = task.unmap({"item_types": "PSScene"})
+    context: dict[str, Any] = {"dag": dag, "ti": NothingReturned()}
+    with pytest.raises(InvalidInputError, match=r"task_ids='area'.*is None now that the task runs") as caught:
+        task.render_template_fields(context)
+    assert caught.value.field == "geometry"
+    assert "is built before" not in str(caught.value)
+
+
+class NothingReturned(FakeTaskInstance):
+    """A run in which no task before has pushed an XCom."""
+
+    def xcom_pull(self, *, default: Any, **_: Any) -> Any:
+        return default
+
+    def get_relevant_upstream_map_indexes(self, **_: Any) -> None:
+        return None
 
 
 @pytest.mark.parametrize(
@@ -288,8 +340,6 @@ def test_an_order_s_id_is_the_same_in_each_spelling(planet: Sandbox, spelling: A
         for given in (spelling, "{{ params.x }}"):
             parameters = {**KINDS[kind], "order_id": given}
             assert outcome(planet, kind, parameters, native=True, value=spelling) == usual
-    trigger = PlanetOrderTrigger(order_id=spelling, planet_conn_id="planet_default", poke_interval=1.0)
-    assert (trigger.key, trigger.facts()["order_id"]) == (ORDER_ID, ORDER_ID)
     sensor = PlanetOrderSensor(task_id="x", order_id=spelling)
     assert sensor.trigger(0.0).facts()["order_id"] == ORDER_ID
     with pytest.raises(TriggerEventError, match=f"another order than {ORDER_ID}"):

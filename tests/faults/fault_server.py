@@ -41,11 +41,13 @@ class Order:
     :param files: Content by path.
     :param troubles: By path; each answer takes one, until none is left.
     :param pause: Seconds between two pieces of a body.
+    :param etag: Of all files, as it is sent; by default each has that of its content.
     """
 
     files: Mapping[str, bytes]
     troubles: dict[str, list[Trouble]] = field(default_factory=dict)
     pause: float = 0.0
+    etag: str | None = None
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     sent: Counter[str] = field(default_factory=Counter)
     ranges: list[str] = field(default_factory=list)
@@ -156,7 +158,7 @@ class FaultServer:
         content = order.files[path]
         if kind == "changed":
             content = content[::-1]
-        etag = f'"{hashlib.sha256(content).hexdigest()}"'
+        etag = order.etag or f'"{hashlib.sha256(content).hexdigest()}"'
         status, start, end = 200, 0, len(content)
         headers = {"ETag": etag}
         asked = request.headers.get("range")

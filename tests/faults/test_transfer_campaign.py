@@ -265,3 +265,21 @@ def test_a_failure_ends_threads_that_wait_for_bytes_at_once(server: FaultServer,
     with PlanetSession(patient) as session:
         assert isinstance(download(session, order, tmp_path), LinkExpiredError)
     assert time.monotonic() - started < 60
+
+
+@pytest.mark.parametrize(
+    "etag", ['"völlig-anders"', '"版本-1"', '"\x01"', '""', 'W/"1"', '"' + "e" * 2000 + '"']
+)
+def test_an_etag_that_cannot_be_sent_back_stops_no_transfer(
+    server: FaultServer, session: PlanetSession, tmp_path: Path, etag: str
+) -> None:
+    content = random.Random(SEED).randbytes(40_000)
+    order = Order({"a.tif": content}, {"a.tif": [Trouble("cut", 0.5)] * 2}, etag=etag)
+    server.add(order)
+    assert download(session, order, tmp_path) is None
+    # A task that was killed left half of the file, with what was noted of it.
+    again = Order({"a.tif": content}, {"a.tif": [Trouble("cut", 0.5)] * 50}, etag=etag)
+    server.add(again)
+    assert isinstance(download(session, again, tmp_path), IncompleteTransferError)
+    again.troubles.clear()
+    assert download(session, again, tmp_path) is None

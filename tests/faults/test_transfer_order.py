@@ -112,7 +112,12 @@ def test_files_that_agree_are_not_fetched_again(
 
 @pytest.mark.parametrize("change", ["missing", "short", "empty", "altered"])
 def test_a_file_that_differs_is_fetched_again_and_it_alone(
-    planet_sandbox: Sandbox, session: PlanetSession, order_id: str, tmp_path: Path, change: str
+    planet_sandbox: Sandbox,
+    session: PlanetSession,
+    order_id: str,
+    tmp_path: Path,
+    change: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     first = download_order(session, order_id, tmp_path)
     victim = Path(first.files[0].path)
@@ -125,8 +130,12 @@ def test_a_file_that_differs_is_fetched_again_and_it_alone(
     }[change]
     victim.unlink() if changed is None else victim.write_bytes(changed)
     before = len(storage_requests(planet_sandbox))
-    again = download_order(session, order_id, tmp_path)
+    again = download_order(session, order_id, tmp_path, overwrite=False)
     assert again.downloaded == 1
+    why = {"missing": None, "short": "bytes, not", "empty": "it has 0 bytes", "altered": "sha256"}[change]
+    said = [one.getMessage() for one in caplog.records if "is replaced" in one.getMessage()]
+    assert len(said) == (why is not None)
+    assert all(str(victim) in line and str(why) in line for line in said)
     assert [request.path.endswith(victim.name) for request in storage_requests(planet_sandbox)[before:]] == [
         True
     ]

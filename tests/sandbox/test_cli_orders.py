@@ -66,6 +66,19 @@ def test_cli_request_options(cli: Cli, orderable: list[Feature], tmp_path: Path)
         assert archive.testzip() is None
 
 
+def test_cli_refused_clip_area(cli: Cli, orderable: list[Feature]) -> None:
+    """The command line passes an area that crosses itself, and shows Planet's refusal."""
+    west, south, east, north = shape(orderable[0]["geometry"]).bounds
+    ring = [[west, south], [east, north], [east, south], [west, north], [west, south]]
+    clip = json.dumps({"type": "Polygon", "coordinates": [ring]})
+    name = unique("crossed")
+    request = requested(cli, orderable[:1], "--name", name, "--clip", clip)
+    refused = cli.orders("create", "-", stdin=request)
+    assert refused.exit_code == 1
+    assert "AOI is invalid: Self-intersection" in refused.output
+    assert json_lines(cli.orders("list", "--name", name)) == []
+
+
 def test_cli_request_with_tools_and_cloud_delivery(cli: Cli, orderable: list[Feature]) -> None:
     tools = json.dumps([{"toar": {"scale_factor": 10000}}, {"file_format": {"format": "COG"}}])
     cloud = json.dumps({"google_earth_engine": {"project": "project", "collection": "collection"}})

@@ -85,7 +85,7 @@ def footprint(quad: str) -> BaseGeometry:
     """Return a quad's outline, lon/lat."""
     corners = shapely.box(*_bounds(*_position(quad)))
     return shapely.transform(
-        corners, lambda xy: np.column_stack(_transformer().transform(*xy.T, direction="INVERSE"))
+        corners, lambda xy: np.column_stack(_transformer().transform(xy[:, 0], xy[:, 1], direction="INVERSE"))
     )
 
 
@@ -197,9 +197,8 @@ def _bounds(column: Any, row: Any) -> tuple[Any, Any, Any, Any]:
 def _draw(mosaic: str, quad: str, pixels: int) -> Raster:
     west, _, _, north = _bounds(*_position(quad))
     step = (np.arange(pixels) + 0.5) * _SIDE / pixels
-    longitude, latitude = _transformer().transform(
-        *np.meshgrid(west + step, north - step), direction="INVERSE"
-    )
+    x, y = np.meshgrid(west + step, north - step)
+    longitude, latitude = _transformer().transform(x, y, direction="INVERSE")
     found = _NAME.fullmatch(mosaic)
     month = int(found["month"] or 3 * int(found["quarter"])) if found else 1
     ground = terrain.ground(0, longitude, latitude, day_of_year=30 * month)

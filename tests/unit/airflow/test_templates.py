@@ -96,9 +96,6 @@ def test_every_class_and_field_is_tried() -> None:
     assert {kind.__name__ for kind in public} - abstract == {kind.__name__ for kind in KINDS}
 
 
-PATHS = {"destination", "output_path", "path"}
-
-
 @EACH
 def test_text_is_never_evaluated(kind: Any) -> None:
     """Neither what a DAG says nor what a parameter gives, at the top or nested."""

@@ -123,12 +123,12 @@ def changes(
     sort_by: str | None = None,
     page_size: int = PAGE_SIZE,
 ) -> Call[list[JSONObject]]:
-    """List orders as :func:`list_orders` does, but silently leave out rows that can't be read.
+    """List orders as :func:`list_orders` does, with the rows that can't be read.
 
     For watching many: a single odd row must not hide the others.
     """
     listed = list_orders(state=state, last_modified=last_modified, sort_by=sort_by, page_size=page_size)
-    return replace(listed, parse=_readable_orders)
+    return replace(listed, parse=_any_orders)
 
 
 def namesakes(name: str) -> Call[list[JSONObject]]:

@@ -141,7 +141,7 @@ def modified(row: dict[str, Any]) -> datetime | None:
     """Read when an order has changed; ``None`` where that can't be read."""
     try:
         at: object = pendulum.parse(row["last_modified"])
-    except (KeyError, TypeError, ValueError, OverflowError):
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         return None
     if not isinstance(at, datetime):
         return None

@@ -280,7 +280,7 @@ class OrderPoller(Poller[Summary]):
             known.seen_at = self.loop.time()
             return  # a list that is behind
         try:
-            order = summary(row)
+            order = summary(orders.check_shape(row))
         except PlanetError as error:
             await self._fail(order_id, error)
             return

@@ -13,6 +13,7 @@ from planet_provider.sandbox import run
 TEST_SECONDS = 1200
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests of the shared Airflow in one worker of xdist, and give those with any more time than others."""
     for item in items:

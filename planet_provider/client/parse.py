@@ -1,10 +1,31 @@
-"""Readers of decoded bodies that several endpoints share."""
+"""Readers of bodies that several endpoints share."""
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any, TypeAlias
 
 JSONObject: TypeAlias = dict[str, Any]
+
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def decoded(content: bytes) -> Any:
+    """Decode JSON.
+
+    Half of a surrogate pair, which JSON can hold as an escape, becomes U+FFFD: UTF-8 can't hold it, so neither
+    can logs, XComs and files.
+
+    :raises ValueError: It is not JSON.
+    :raises RecursionError: It is nested too deeply.
+    """
+    text = content.decode(json.detect_encoding(content))
+    found = json.loads(text)
+    if _ESCAPED_SURROGATE.search(text):
+        text = json.dumps(found, ensure_ascii=False)
+        found = json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    return found
 
 
 def json_object(body: Any) -> JSONObject:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -14,6 +13,7 @@ import httpx
 
 from planet_provider.client.call import Call
 from planet_provider.client.environment import proxy_to
+from planet_provider.client.parse import decoded
 from planet_provider.client.redact import redact_text, redact_url
 from planet_provider.exceptions import (
     APIError,
@@ -118,7 +118,7 @@ def result(call: Call[T], response: httpx.Response) -> tuple[T, Any]:
     if not response.is_success:
         raise api_error(response, call.label)
     try:
-        body = json.loads(response.content) if response.content else None
+        body = decoded(response.content) if response.content else None
         return call.parse(body), body
     except PlanetError:
         raise
@@ -270,7 +270,7 @@ def _is_json(response: httpx.Response) -> bool:
 
 def _decoded(response: httpx.Response) -> Any:
     try:
-        return json.loads(response.content)
+        return decoded(response.content)
     except (RecursionError, ValueError):
         return _NO_JSON
 

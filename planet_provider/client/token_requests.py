@@ -24,6 +24,7 @@ from planet_provider.client.environment import client_of, proxy_to, tls_context
 from planet_provider.client.interrupt import within
 from planet_provider.client.known_secrets import REDACTED, remember
 from planet_provider.client.network import use_large_reads
+from planet_provider.client.parse import decoded
 from planet_provider.client.redact import install_log_redaction, redact_text
 from planet_provider.client.responses import EXCHANGE_ERRORS, retry_after, whole
 from planet_provider.client.shared_token import SharedToken, Token, shared_token
@@ -197,7 +198,7 @@ class _Asked:
 
 def _decoded(response: httpx.Response) -> Any:
     try:
-        return json.loads(response.content)
+        return decoded(response.content)
     except (RecursionError, ValueError):
         return None
 

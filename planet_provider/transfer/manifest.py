@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from planet_provider.client.parse import decoded
 from planet_provider.exceptions import UnexpectedResponseError
 from planet_provider.transfer.digests import CHECKSUMS, Expected, is_digest
 from planet_provider.transfer.names import check_name, check_places
@@ -42,7 +43,7 @@ def parse_manifest(content: bytes) -> dict[str, Entry]:
     :raises UnsafePathError: A path leads out of the order's folder, or two clash.
     """
     try:
-        body = json.loads(content)
+        body = decoded(content)
         files = body["files"]
         if not isinstance(files, list):
             raise TypeError("files is no list")

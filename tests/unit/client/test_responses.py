@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planet_provider.client.call import Call
-from planet_provider.client.parse import json_object, nothing
+from planet_provider.client.parse import decoded, json_object, nothing
 from planet_provider.client.responses import api_error, result, retry_after, transport_error
 from planet_provider.exceptions import (
     APIError,
@@ -35,6 +35,17 @@ def answer(status: int = 200, content: Any = b"", **headers: str) -> httpx.Respo
 
 def call(parse: Any = json_object) -> Call[Any]:
     return Call(method="GET", path="/x", rate_class="data.other", parse=parse)
+
+
+@pytest.mark.parametrize(
+    ("escaped", "text"),
+    [(r"a\ud800b", "a\ufffdb"), (r"\uDFFF\ud83d\ude00", "\ufffd\U0001f600"), (r"\\ud800", r"\ud800")],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_half_of_a_surrogate_pair_goes_into_no_log_and_no_xcom(
+    escaped: str, text: str, encoding: str
+) -> None:
+    assert decoded(f'{{"{escaped}": ["{escaped}"]}}'.encode(encoding)) == {text: [text]}
 
 
 class TestRetryAfter:

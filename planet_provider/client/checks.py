@@ -12,9 +12,11 @@ import contextlib
 import json
 import math
 import re
+import sys
+import threading
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 import pendulum
@@ -29,6 +31,9 @@ MAX_ORDER_ITEMS = 500
 #: Characters of an order's name. Planet documents no limit; this keeps the name, with a suffix of 15
 #: characters, within the 255 that such fields usually have.
 MAX_ORDER_NAME_LENGTH = 240
+
+#: Seconds of the longest wait: what Python can wait for, 292 years on most machines.
+MAX_SECONDS = threading.TIMEOUT_MAX
 
 #: Why a window may have no length, for errors.
 NO_WINDOW = (
@@ -61,9 +66,16 @@ def text(value: object, field: str, *, secret: bool = False) -> str:
 
     :param secret: Leave the value out of the error.
     """
+    shown = NOT_SHOWN if secret else value
     if not isinstance(value, str) or not value or value != value.strip():
         remedy = "must be a string that is not empty, without white space around it."
-        raise InvalidInputError(field, NOT_SHOWN if secret else value, remedy)
+        raise InvalidInputError(field, shown, remedy)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidInputError(
+            field, shown, "holds half of a surrogate pair, which is no character."
+        ) from None
     return value
 
 
@@ -129,6 +141,18 @@ def number(value: object, field: str, *, above: float | None = None) -> int | fl
     return value
 
 
+def seconds(value: object, field: str, *, or_none: bool = False) -> float:
+    """Check a span of time, which is a timedelta or seconds, and return it in seconds.
+
+    :param or_none: It may have no length.
+    """
+    found = number(value.total_seconds() if isinstance(value, timedelta) else value, field)
+    if found < 0 or found > MAX_SECONDS or not (found or or_none):
+        least = "must be 0 seconds or more" if or_none else "must be greater than 0 seconds"
+        raise InvalidInputError(field, value, f"{least}, and {MAX_SECONDS:.0f} at most.")
+    return float(found)
+
+
 def whole_number(value: object, field: str) -> int:
     """Check a whole number greater than 0."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -138,7 +162,7 @@ def whole_number(value: object, field: str) -> int:
 
 def limit(value: object, field: str = "limit") -> int | None:
     """Check how many results are wanted: a whole number greater than 0, or None for all of them."""
-    return None if value is None else whole_number(value, field)
+    return None if value is None else min(whole_number(value, field), sys.maxsize)  # more can't be counted
 
 
 def choice(value: object, known: Collection[str], field: str, *, fold_case: bool = False) -> str:
@@ -306,7 +330,7 @@ def item_ids(value: object, field: str = "item_ids", *, max_items: int = MAX_ORD
 
 def bounded(checked: list[str], field: str, max_items: int) -> list[str]:
     """Check how many items there are."""
-    if len(checked) > max_items:
+    if len(checked) > whole_number(max_items, "max_items"):
         remedy = (
             f"{len(checked)} items are more than the {max_items} an order may hold; split them up, or raise "
             "max_order_items (an extra of the connection) where Planet takes more of this account."

@@ -75,7 +75,7 @@ def geometry(
     coordinates = found.get("coordinates")
     _check_nesting(coordinates, kind, _DEPTHS[kind], f"{path}.coordinates")
     coordinates, vertices = _COORDINATES[kind](coordinates, f"{path}.coordinates")
-    if max_vertices is not None and vertices > max_vertices:
+    if _exceeds(vertices, max_vertices):
         remedy = (
             f"are more vertices than the {max_vertices} Planet takes; simplify it or split it up, or raise "
             "max_vertices (an extra of the connection) where Planet takes more of this account."
@@ -94,11 +94,16 @@ def search_geometry(
     """
     found = geometry(value, field, max_vertices=None)
     vertices = _count(found.get("coordinates"))
-    if max_vertices is not None and vertices > max_vertices:
+    if _exceeds(vertices, max_vertices):
         spec.warn(
             f"{field}.coordinates", vertices, f"more vertices than the {max_vertices} of Planet's orders"
         )
     return found
+
+
+def _exceeds(vertices: int, max_vertices: int | None) -> bool:
+    most = checks.limit(max_vertices, "max_vertices")
+    return most is not None and vertices > most
 
 
 def is_reference(checked: Mapping[str, Any]) -> bool:

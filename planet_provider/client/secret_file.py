@@ -62,7 +62,7 @@ def store_secret(api_key: str, path: str | os.PathLike[str] = SECRET_FILE) -> Pa
     if not fits_header(api_key.strip()):
         raise CredentialsError(f"The API key to store {_NO_KEY}.")
     file = _expanded(path)
-    content = _content(file) if file.exists() else {}
+    content = _content(file) if os.path.exists(file) else {}  # False of a path that no file can have
     if not isinstance(content, dict):
         raise CredentialsError(f"The file {file} is no Planet secret file, and is left alone; {_EXPECTED}.")
     text = json.dumps({**content, "key": api_key.strip()}, indent=2) + "\n"
@@ -81,7 +81,7 @@ def _expanded(path: str | os.PathLike[str]) -> Path:
         os.fsencode(expanded)
         if "\0" in str(expanded):
             raise ValueError("its path holds a null character")
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise CredentialsError(f"The Planet secret file {path!r} cannot be found: {error}.") from None
     return expanded
 
@@ -91,7 +91,7 @@ def _content(file: Path) -> Any:
         return json.loads(file.read_bytes())  # of any Unicode, with or without a byte order mark
     except OSError as error:
         raise CredentialsError(f"The Planet secret file {file} cannot be read: {error.strerror}.") from error
-    except ValueError:
+    except (RecursionError, ValueError):
         # The parser's own error is left out of the chain: it holds the file's text.
         raise CredentialsError(f"The Planet secret file {file} is not JSON; {_EXPECTED}.") from None
 

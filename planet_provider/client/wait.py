@@ -52,9 +52,9 @@ def poll(
     :return: What was seen last; ``None`` where the time is over before.
     :raises PlanetError: An error that waiting won't mend, or that stayed.
     """
-    interval = checks.number(poll_interval, "poll_interval", above=0)
+    interval = checks.seconds(poll_interval, "poll_interval")
     started = time.monotonic()
-    deadline = None if timeout is None else started + checks.number(timeout, "timeout", above=0)
+    deadline = None if timeout is None else started + checks.seconds(timeout, "timeout")
     well, failures = started, 0
     while True:
         try:

@@ -225,7 +225,7 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
     def execute(self, context: Context) -> str:
         """Find the order or place it, and wait where asked to."""
         self.check_flags()
-        return self._order(context, time.time() + checks.number(self.timeout, "timeout", above=0))
+        return self._order(context, time.time() + checks.seconds(self.timeout, "timeout"))
 
     @task_errors()
     def execute_again(self, context: Context, event: dict[str, Any] | None = None) -> str:
@@ -330,7 +330,7 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
         """Build and check the request; nothing is sent before."""
         checks.choice(self.reuse, ("content", "run"), "reuse")
         for name in ("patience", "poke_interval", "timeout"):
-            checks.number(getattr(self, name), name, above=0)
+            checks.seconds(getattr(self, name), name)
         if self.max_area_km2 is not None:
             checks.number(self.max_area_km2, "max_area_km2", above=0)
         checks.limit(self.max_items, "max_items")

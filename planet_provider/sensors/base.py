@@ -18,8 +18,9 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
+from planet_provider.client import checks
 from planet_provider.client.session import PlanetSession
-from planet_provider.exceptions import InvalidInputError, OrderError, RateLimitQueueError
+from planet_provider.exceptions import OrderError, RateLimitQueueError
 from planet_provider.hooks.connection import DEFAULT_CONN_ID
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.hooks.task_errors import task_errors
@@ -57,11 +58,12 @@ class PlanetSensor(TemplatedTask, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("multiple_outputs", True)
+        checks.seconds(poke_interval, "poke_interval")
+        if "timeout" in kwargs:
+            checks.seconds(kwargs["timeout"], "timeout", or_none=True)
         super().__init__(poke_interval=poke_interval, **kwargs)
         self.planet_conn_id = planet_conn_id
         self.deferrable = is_deferrable(deferrable)
-        if self.poke_interval <= 0:
-            raise InvalidInputError("poke_interval", poke_interval, "must be more than 0 seconds.")
 
     @abstractmethod
     def check(self) -> None:

@@ -47,6 +47,9 @@ REFUSED_SECONDS = 900.0
 _LOOK_ATTEMPTS = 2
 _LOOK_RETRY_SECONDS = 30.0
 
+#: Days that no item is older than: the first satellite flew in 1957.
+_CENTURY_DAYS = 36_525
+
 #: Small pages, so that none holds up the event loop while it is parsed.
 _PAGE_SIZE = 100
 
@@ -132,7 +135,7 @@ class PlanetImageryTrigger(BaseEventTrigger):
     def _serialized(self) -> tuple[str, dict[str, Any]]:
         kind = type(self)
         return f"{kind.__module__}.{kind.__qualname__}", self._subject() | {
-            "poke_interval": float(checks.number(self.poke_interval, "poke_interval", above=0)),
+            "poke_interval": checks.seconds(self.poke_interval, "poke_interval"),
             "max_items": self._most(),
             "overlap": self._overlap().total_seconds(),
             "max_age_days": None if (age := self._age()) is None else age / timedelta(days=1),
@@ -266,14 +269,12 @@ class PlanetImageryTrigger(BaseEventTrigger):
         return self.max_items
 
     def _overlap(self) -> timedelta:
-        if checks.number(self.overlap, "overlap") < 0:
-            raise InvalidInputError("overlap", self.overlap, "must be 0 seconds or more.")
-        return timedelta(seconds=self.overlap)
+        return timedelta(seconds=checks.seconds(self.overlap, "overlap", or_none=True))
 
     def _age(self) -> timedelta | None:
         if self.max_age_days is None:
             return None
-        return timedelta(days=checks.number(self.max_age_days, "max_age_days", above=0))
+        return timedelta(days=min(checks.number(self.max_age_days, "max_age_days", above=0), _CENTURY_DAYS))
 
     def _stores(self) -> list[Any]:
         """Return where to keep what was told of; Airflow has such places from 3.3 on."""
@@ -336,7 +337,7 @@ class PlanetImageryTrigger(BaseEventTrigger):
     def _at_least(self, seconds: float) -> float:
         """Return the interval, or this where that is shorter."""
         try:
-            return max(checks.number(self.poke_interval, "poke_interval"), seconds)
+            return max(checks.seconds(self.poke_interval, "poke_interval"), seconds)
         except InvalidInputError:  # which may be what is waited out
             return seconds
 

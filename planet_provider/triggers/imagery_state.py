@@ -50,7 +50,7 @@ class ImageryState:
 
         :param overlap: How far to go back behind the watermark.
         """
-        return max(self.since, self.watermark - overlap)
+        return self.watermark - min(overlap, self.watermark - self.since)
 
     def known(self) -> set[tuple[str, str]]:
         """Return the type and id of what was told of."""

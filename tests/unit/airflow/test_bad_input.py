@@ -124,6 +124,7 @@ def test_search(planet: Sandbox, parameters: dict[str, Any], said: tuple[str, ..
         ({"items": 7}, ("items=7", "must be one batch")),
         ({"timeout": "10"}, ("timeout='10'", "must be a number")),
         ({"timeout": timedelta(0)}, ("timeout=0.0", "must be greater than 0")),
+        ({"timeout": 1e308}, ("timeout=1e+308", "must be greater than 0 seconds, and")),
         ({"poke_interval": None}, ("poke_interval=None", "must be a number")),
         ({"patience": None}, ("patience=None", "must be a number")),
         ({"max_items": 2.5}, ("max_items=2.5", "must be a whole number")),
@@ -239,11 +240,21 @@ def test_states(planet: Sandbox, state: Any, deferrable: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", [PlanetOrderSensor, PlanetAssetSensor])
-@pytest.mark.parametrize("poke_interval", [0, 0.0, timedelta(0)])
-def test_a_sensor_that_would_never_rest(kind: Any, poke_interval: Any) -> None:
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"poke_interval": 0}, "poke_interval=0: must be greater than 0 seconds"),
+        ({"poke_interval": timedelta(0)}, "must be greater than 0 seconds"),
+        ({"poke_interval": None}, "poke_interval=None: must be a number"),
+        ({"poke_interval": float("nan")}, "poke_interval=nan: must be a finite number"),
+        ({"timeout": "10"}, "timeout='10': must be a number"),
+        ({"timeout": 1e308}, r"timeout=1e\+308: must be 0 seconds or more, and"),
+    ],
+)
+def test_spans_of_a_sensor(kind: Any, given: Any, said: str) -> None:
     ids = {"order_id": ORDER_ID} if kind is PlanetOrderSensor else ASSET
-    with pytest.raises(InvalidInputError, match=r"poke_interval=.*more than 0 seconds"):
-        kind(task_id="x", poke_interval=poke_interval, **ids)
+    with pytest.raises(InvalidInputError, match=said):
+        kind(task_id="x", **given, **ids)
 
 
 @pytest.mark.parametrize(

@@ -564,6 +564,18 @@ def test_an_item_of_the_future_does_not_hide_what_comes_before_it() -> None:
     assert state.known() == {("PSScene", "x")}
 
 
+def test_an_overlap_that_reaches_back_behind_the_calendar() -> None:
+    first = datetime.min.replace(tzinfo=timezone.utc)
+    assert ImageryState(since=first, watermark=ago(3)).begin(timedelta.max) == first
+
+
+def test_ages_and_overlaps_beyond_the_calendar() -> None:
+    trigger = PlanetImageryTrigger(item_types=["PSScene"], max_age_days=10**400)
+    assert trigger.serialize()[1]["max_age_days"] == 36_525
+    with pytest.raises(InvalidInputError, match=r"overlap=1e\+308: must be 0 seconds or more, and"):
+        PlanetImageryTrigger(item_types=["PSScene"], overlap=1e308).serialize()
+
+
 def test_the_watermark_follows_the_servers_clock_and_not_this_hosts() -> None:
     state = ImageryState(since=ago(3), watermark=ago(3), pending=[batch(ago(1), "x")], server_time=ago(2))
     state.told(timedelta(hours=1))

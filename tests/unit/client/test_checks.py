@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import Callable
 from datetime import date, datetime, timedelta, timezone
@@ -237,6 +238,20 @@ def test_number_bounds() -> None:
     assert checks.whole_number(1, "n") == 1
     refused(lambda: checks.whole_number(0, "n"), "n", "greater than 0")
     refused(lambda: checks.whole_number(1.0, "n"), "n", "whole number")
+
+
+def test_limits_have_no_end() -> None:
+    assert checks.limit(10**400) == sys.maxsize
+
+
+def test_seconds() -> None:
+    assert checks.seconds(timedelta(minutes=1), "s") == checks.seconds(60, "s") == 60.0
+    assert checks.seconds(0, "s", or_none=True) == 0.0
+    for value in (0, -1, timedelta(0), 10**400, 1e308, timedelta.max):
+        refused(lambda value=value: checks.seconds(value, "s"), "s", "greater than 0 seconds, and")
+    for value in (None, "1", True):
+        refused(lambda value=value: checks.seconds(value, "s"), "s", "must be a number")
+    refused(lambda: checks.seconds(-1, "s", or_none=True), "s", "0 seconds or more")
 
 
 def test_flag() -> None:

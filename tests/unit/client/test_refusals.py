@@ -20,6 +20,8 @@ ORDER_ID = "7d5a4e2b-0c3f-4a8e-9b1d-2f6c8e0a1b3c"
 ANY = filters.empty_filter()
 ITEMS = {"items": ["a"], "item_type": "PSScene", "product_bundle": "visual"}
 
+SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
+
 #: Pages of two items.
 PAGES = [[{"id": name, "properties": {"item_type": "PSScene"}} for name in "ab"]]
 
@@ -89,6 +91,10 @@ def nested(kind: str, depth: int) -> dict[str, Any]:
             lambda: filters.search_filter({"type": "AndFilter", "config": nested("NotFilter", 3000)}),
             ": must be a list",
         ),
+        (lambda: order_tools.clip(SQUARE, max_vertices="9"), "max_vertices='9': must be a whole number"),
+        (lambda: filters.geometry_filter(SQUARE, max_vertices=True), "max_vertices=True: must be a whole"),
+        (lambda: order_request.product(["a"], "PSScene", "visual", max_items=None), "max_items=None: must"),
+        (lambda: data.create_search("a\ud800", ["PSScene"], ANY), "holds half of a surrogate pair"),
     ],
 )
 def test_refused(call: Callable[[], object], said: str) -> None:
@@ -168,9 +174,19 @@ def test_a_key_that_no_header_can_hold(tmp_path: Any, key: str) -> None:
 
 
 @pytest.mark.parametrize("use", [read_secret, lambda path: store_secret("PLAK-key", path)])
-def test_a_path_that_is_none(tmp_path: Any, use: Callable[[str], object]) -> None:
-    with pytest.raises(CredentialsError, match="cannot be found"):
-        use(f"{tmp_path}/a\0b")
+def test_a_path_that_is_none(tmp_path: Any, use: Callable[[Any], object]) -> None:
+    for path in (f"{tmp_path}/a\0b", None, 7, b"a"):
+        with pytest.raises(CredentialsError, match="cannot be found"):
+            use(path)
+    with pytest.raises(CredentialsError, match="too long"):
+        use(f"{tmp_path}/{'a' * 5000}")
+
+
+@pytest.mark.parametrize("use", [read_secret, lambda path: store_secret("PLAK-key", path)])
+def test_a_file_that_is_nested_too_deeply(tmp_path: Any, use: Callable[[str], object]) -> None:
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(CredentialsError, match="is not JSON"):
+        use(f"{tmp_path}/deep.json")
 
 
 def test_plain_http_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:

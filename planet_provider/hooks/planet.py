@@ -50,6 +50,7 @@ class PlanetHook(BaseHook):
                 ...
 
     :param planet_conn_id: Airflow connection of type ``planet``.
+    :raises InvalidInputError: That is no connection's id.
     """
 
     conn_name_attr = "planet_conn_id"
@@ -59,7 +60,7 @@ class PlanetHook(BaseHook):
 
     def __init__(self, planet_conn_id: str = DEFAULT_CONN_ID) -> None:
         super().__init__()
-        self.planet_conn_id = planet_conn_id
+        self.planet_conn_id = checks.text(planet_conn_id, "planet_conn_id")
 
     def config(self) -> PlanetConfig:
         """Read the connection.

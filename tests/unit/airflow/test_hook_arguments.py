@@ -26,6 +26,12 @@ LISTS: dict[str, Callable[..., Iterator[Any]]] = {
 }
 
 
+@pytest.mark.parametrize("conn_id", [None, 7, "", ["a"], b"a", "a\ud800"])
+def test_an_id_that_no_connection_has(conn_id: Any) -> None:
+    with pytest.raises(InvalidInputError, match="planet_conn_id="):
+        PlanetHook(conn_id)
+
+
 @pytest.mark.parametrize("limit", LIMITS)
 @pytest.mark.parametrize("name", LISTS)
 def test_a_limit_that_is_none_is_refused_at_once(planet: Sandbox, name: str, limit: Any) -> None:

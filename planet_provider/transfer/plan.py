@@ -141,6 +141,8 @@ def _nothing(
 def _globs(value: Globs, field: str) -> tuple[str, ...] | None:
     if value is None:
         return None
+    if not isinstance(value, Iterable) or isinstance(value, (bytes, Mapping)):
+        raise InvalidInputError(field, value, "must be a glob, or a list of globs")
     globs: Sequence[str] = (value,) if isinstance(value, str) else tuple(value)
     for index, glob in enumerate(globs):
         if not isinstance(glob, str) or not glob:

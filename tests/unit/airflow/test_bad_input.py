@@ -202,6 +202,8 @@ def test_destinations(planet: Sandbox, destination: Any, said: tuple[str, ...]) 
         ({"max_concurrency": 0}, ("max_concurrency=0",)),
         ({"max_concurrency": 1.5}, ("max_concurrency=1.5",)),
         ({"include": [5]}, ("include",)),
+        ({"include": True}, ("include=True", "list of globs")),
+        ({"exclude": {"*.xml": 1}}, ("exclude=", "list of globs")),
     ],
 )
 def test_download(planet: Sandbox, tmp_path: Path, parameters: dict[str, Any], said: tuple[str, ...]) -> None:

@@ -141,6 +141,8 @@ class TemplatedTask(_Task):
                 raise InvalidInputError(field, shown, _undefined(error)) from None
             except _NoneInTextError:
                 raise InvalidInputError(field, shown, _is_none(given)) from None
+            except RecursionError:
+                raise InvalidInputError(field, shown, "is nested too deeply.") from None
             value = getattr(parent, field)
             if value is None and (given is not None or field in mapped):
                 raise InvalidInputError(field, shown, _is_none(given))

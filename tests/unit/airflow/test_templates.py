@@ -379,3 +379,12 @@ def test_what_is_known_only_at_run_time_is_named_so_by_builders(build: Any) -> N
         fields.expand(area=[AOI])
         with pytest.raises(InvalidInputError, match="known only when the task runs"):
             build(output)
+
+
+def test_a_value_that_is_nested_too_deeply() -> None:
+    deep: list[Any] = []
+    for _ in range(400):
+        deep = [deep]
+    task = PlanetSearchOperator(task_id="x", item_types=deep)
+    with pytest.raises(InvalidInputError, match=r"item_types=.*nested too deeply"):
+        task.render_template_fields({})

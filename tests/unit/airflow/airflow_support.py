@@ -12,6 +12,8 @@ from typing import Any
 
 from airflow.models.trigger import Trigger
 from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.sdk.exceptions import ErrorType
+from airflow.sdk.execution_time.comms import ErrorResponse, GetConnection
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from planet_provider.client.config import DOCUMENTED_RATES
@@ -29,6 +31,18 @@ AOI = {
 
 #: A limiter that never makes a test wait: the rate limits have tests of their own.
 FAST = {"rate_limits": dict.fromkeys(DOCUMENTED_RATES, 1000.0), "backoff_seconds": 0.01}
+
+
+class FakeSupervisor:
+    """What tasks and triggers ask for connections that the environment doesn't hold: it knows none."""
+
+    def send(self, message: Any, **_: Any) -> Any:
+        if isinstance(message, GetConnection):
+            return ErrorResponse(error=ErrorType.CONNECTION_NOT_FOUND, detail={"conn_id": message.conn_id})
+        return None
+
+    async def asend(self, message: Any) -> Any:
+        return self.send(message)
 
 
 @dataclass

@@ -9,10 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import ErrorType
 from airflow.sdk.execution_time import task_runner
-from airflow.sdk.execution_time.comms import ErrorResponse, GetConnection
-from airflow_support import CONNECTION, FAST, Connect, FakeTaskInstance, Runner, Scenes
+from airflow_support import CONNECTION, FAST, Connect, FakeSupervisor, FakeTaskInstance, Runner, Scenes
 
 from planet_provider.client.shared_token import forget_tokens
 from planet_provider.sandbox import Sandbox
@@ -23,18 +21,6 @@ S3_SECRET = {"aws_access_key_id": "AKIATESTTESTTEST", "aws_secret_access_key": "
 
 def _same_user_agent(_: Any, existing_user_agent_extra: str | None = None) -> str:
     return existing_user_agent_extra or ""
-
-
-class FakeSupervisor:
-    """What tasks and triggers ask for connections that the environment doesn't hold: it knows none."""
-
-    def send(self, message: Any, **_: Any) -> Any:
-        if isinstance(message, GetConnection):
-            return ErrorResponse(error=ErrorType.CONNECTION_NOT_FOUND, detail={"conn_id": message.conn_id})
-        return None
-
-    async def asend(self, message: Any) -> Any:
-        return self.send(message)
 
 
 @pytest.fixture(autouse=True)

@@ -122,7 +122,7 @@ class TemplatedTask(_Task):
         :raises InvalidInputError: A parameter was given and is None or has a part that is None, or a template
             uses what isn't there.
         """
-        from jinja2 import UndefinedError
+        from jinja2 import TemplateSyntaxError, UndefinedError
 
         mapped = _mapped_fields(self, context)
         for field in template_fields:
@@ -141,6 +141,10 @@ class TemplatedTask(_Task):
                 raise InvalidInputError(field, shown, _undefined(error)) from None
             except _NoneInTextError:
                 raise InvalidInputError(field, shown, _is_none(given)) from None
+            except TemplateSyntaxError as error:
+                raise InvalidInputError(
+                    field, shown, f"is no template that Jinja can read: {error}."
+                ) from None
             except RecursionError:
                 raise InvalidInputError(field, shown, "is nested too deeply.") from None
             value = getattr(parent, field)

@@ -388,3 +388,9 @@ def test_a_value_that_is_nested_too_deeply() -> None:
     task = PlanetSearchOperator(task_id="x", item_types=deep)
     with pytest.raises(InvalidInputError, match=r"item_types=.*nested too deeply"):
         task.render_template_fields({})
+
+
+def test_a_template_with_an_error_in_it() -> None:
+    task = PlanetSearchOperator(task_id="x", item_types="{{")
+    with pytest.raises(InvalidInputError, match=r"item_types='{{': is no template"):
+        task.render_template_fields({})

@@ -11,7 +11,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .tools/bin/u
 BIN := .venv/bin
 CLIENT_COVERAGE := 95
 # Tests with a real Airflow run one after another, in one of the workers.
-PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist load
 
 .PHONY: help install install-demo demo demo-ui test test-ci test-all mutation servers screenshots chromium lint docs check matrix matrix-corners matrix-lock format clean
 

@@ -31,7 +31,7 @@ TESTS = (
     "tests/integration/test_real_airflow.py",
     "tests/integration/test_secrets.py",
     "tests/integration/test_example_dags.py",
-    *("-n", "logical", "--maxprocesses", "4", "--dist", "loadgroup", "-m", "not ci and not slow"),
+    *("-n", "logical", "--maxprocesses", "4", "--dist", "load", "-m", "not ci and not slow"),
 )
 
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -33,6 +33,30 @@ os.environ |= {
     "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
     "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
 }
+
+
+#: Tests with a real Airflow: one after another, in one of xdist's workers, so that they share it.
+WITH_AIRFLOW = (
+    "tests/integration/",
+    "tests/cluster/test_airflow_crowd.py",
+    "tests/cluster/test_backfill_month.py",
+    "tests/cluster/test_celery_cluster.py",
+)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Send each test to a worker that is free, but all with a real Airflow to one.
+
+    The marker ``xdist_group`` does that too, but not with pytest 9.2.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneAirflow(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "airflow" if nodeid.startswith(WITH_AIRFLOW) else nodeid
+
+    return OneAirflow(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,6 @@ from planet_provider.sandbox import Sandbox, SandboxConfig, run
 
 pytestmark = [
     pytest.mark.cluster,
-    pytest.mark.xdist_group("airflow"),
     pytest.mark.slow,
     pytest.mark.timeout(1800),
 ]

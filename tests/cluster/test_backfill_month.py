@@ -25,7 +25,6 @@ from planet_provider.sandbox import Fault, Sandbox, SandboxConfig, run
 
 pytestmark = [
     pytest.mark.cluster,
-    pytest.mark.xdist_group("airflow"),
     pytest.mark.slow,
     pytest.mark.timeout(1500),
 ]

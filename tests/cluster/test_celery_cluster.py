@@ -26,7 +26,7 @@ from demo.processes import REPOSITORY, ended_by_signals
 from planet_provider.client.redis_url import redis_client
 from planet_provider.sandbox import Fault, Sandbox, SandboxConfig, run
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("airflow"), pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 DAG_ID = "planet_daily_imagery"
 ORDERS_A_DAY = 2

@@ -13,13 +13,10 @@ from planet_provider.sandbox import run
 TEST_SECONDS = 1200
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests of the shared Airflow in one worker of xdist, and give those with any more time than others."""
+    """Give tests with a real Airflow more time than others."""
     for item in items:
         shared = "airflow" in getattr(item, "fixturenames", ())
-        if shared:
-            item.add_marker(pytest.mark.xdist_group("airflow"))
         if (shared or item.get_closest_marker("integration")) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(TEST_SECONDS))
 

@@ -86,7 +86,7 @@ def _measure(repository: Path, folder: Path) -> dict[str, float]:
     settings.write_text(
         f"[run]\ndata_file = {folder / 'coverage'}\nconcurrency = thread\nsource = planet_provider\n"
     )
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", "-m", SELECTION]
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "load", "-m", SELECTION]
     command += ["--cov", "--cov-report=", f"--cov-config={settings}", "--cov-context=test"]
     command += [f"--junitxml={report}", "-o", "junit_family=legacy"]
     subprocess.run(command, cwd=repository, check=False)

@@ -281,18 +281,6 @@ def _orders(body: Any) -> list[JSONObject]:
     return found
 
 
-def _readable_orders(body: Any) -> list[JSONObject]:
-    """Return the rows with an id; of one that can't be read only that, so that it is asked for by itself."""
-    found = []
-    for row in _any_orders(body):
-        if isinstance(row.get("id"), str):
-            try:
-                found.append(check_shape(row))
-            except (LookupError, TypeError):
-                found.append({"id": row["id"]})
-    return found
-
-
 def _any_orders(body: Any) -> list[JSONObject]:
     return [row for row in _rows(body) if isinstance(row, dict)]
 

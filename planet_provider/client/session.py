@@ -79,7 +79,7 @@ class _Core:
         )
         self._gate = gate_of(config.account, config.max_connections)
         self._bounds = Bounds(config.max_response_bytes, max(config.max_retry_seconds, config.timeout))
-        self._masked: str | None = None
+        self._masked: int | None = None  # the hash of the latest token that was masked
 
     def _client_options(self) -> dict[str, Any]:
         return {
@@ -335,10 +335,10 @@ class PlanetSession(_Core):
 
     def _have_token(self, auth: PlanetAuth) -> None:
         token = auth.ready()
-        if token is not None and token != self._masked:
+        if token is not None and hash(token) != self._masked:
             if self._on_token is not None:
                 self._on_token(token)
-            self._masked = token
+            self._masked = hash(token)
 
     @contextmanager
     def _heeding(self, rate_class: str | None) -> Iterator[None]:
@@ -496,7 +496,7 @@ class AsyncPlanetSession(_Core):
 
     async def _have_token(self, auth: PlanetAuth) -> None:
         token = await auth.aready()
-        if token is not None and token != self._masked:
+        if token is not None and hash(token) != self._masked:
             if self._on_token is not None:
                 await self._on_token(token)
-            self._masked = token
+            self._masked = hash(token)

@@ -67,7 +67,8 @@ def _repeats(message: str, state: str) -> bool:
 
 def is_summary(found: Mapping[str, Any]) -> bool:
     """Return whether something that comes from elsewhere is an order's :func:`summary`, as far as it is needed."""
-    return {"order_id", "state", "last_message", "error_hints"} <= found.keys()
+    kinds = {"order_id": str, "state": str, "last_message": str, "error_hints": list}
+    return all(isinstance(found.get(name), kind) for name, kind in kinds.items())
 
 
 def missing_items(order: Mapping[str, Any]) -> list[dict[str, Any]]:

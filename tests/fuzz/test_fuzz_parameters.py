@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 from oddities import JSON_VALUES, PYTHON_VALUES, Change, changes
 from world import NAMES, PARAMETERS, World, call_of, outcome
@@ -21,6 +24,13 @@ _REFUSED = {
 }
 
 
+def is_json(value: Any) -> bool:
+    try:
+        return bool(json.loads(json.dumps(value)) == value)
+    except (TypeError, ValueError, RecursionError):
+        return False
+
+
 @pytest.mark.parametrize("group", list(NAMES))
 def test_what_is_right(world: World, group: str) -> None:
     world.front.restart()
@@ -36,4 +46,7 @@ def test_wrong_types(world: World, group: str, data: st.DataObject, change: Chan
     name, parameter = data.draw(st.sampled_from(PARAMETERS[group]), label="call and parameter")
     world.front.restart()
     call, valid = call_of(world, group, name)
-    outcome(world, call, {**valid, parameter: change.of(valid[parameter])})
+    value = change.of(valid[parameter])
+    if group == "event" and not is_json(value):
+        reject()  # Airflow stores events as JSON
+    outcome(world, call, {**valid, parameter: value})

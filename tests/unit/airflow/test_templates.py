@@ -383,7 +383,7 @@ def test_what_is_known_only_at_run_time_is_named_so_by_builders(build: Any) -> N
 
 def test_a_value_that_is_nested_too_deeply() -> None:
     deep: list[Any] = []
-    for _ in range(400):
+    for _ in range(600):
         deep = [deep]
     task = PlanetSearchOperator(task_id="x", item_types=deep)
     with pytest.raises(InvalidInputError, match=r"item_types=.*nested too deeply"):

@@ -471,6 +471,8 @@ async def test_secrets_are_nowhere(
 
     monkeypatch.setattr(token_requests, "Token", remember)
     caplog.set_level(logging.DEBUG)
+    for name in ("httpx", "httpcore"):  # whatever another test has set
+        caplog.set_level(logging.DEBUG, logger=name)
     config = make(planet_sandbox, max_attempts=2)
     errors: list[PlanetError] = []
     with PlanetSession(config, limiter=limiter_of(config)) as session:

@@ -69,8 +69,12 @@ class PlanetHook(BaseHook):
             read. Then no key from elsewhere stands in for it.
         :raises TransportError: Whether it is defined can't be found out now.
         """
-        connection = self._connection()
-        if connection is None:
+        try:
+            connection = self.get_connection(self.planet_conn_id)
+        except PermissionError as error:
+            raise may_not_be_read(self.planet_conn_id, error) from None
+        except Exception:  # not found; or, with Airflow 3.1, whatever reading it met
+            connection = None
             require_undefined(self.planet_conn_id)
         config = self._config_of(connection)
         # Airflow masks a connection's password by itself, but not what comes from a file or the environment.
@@ -84,7 +88,7 @@ class PlanetHook(BaseHook):
             connection = await self.aget_connection(self.planet_conn_id)
         except PermissionError as error:
             raise may_not_be_read(self.planet_conn_id, error) from None
-        except Exception:  # as for tasks
+        except Exception:  # as above
             connection = None
             await arequire_undefined(self.planet_conn_id)
         config = self._config_of(connection)
@@ -365,14 +369,6 @@ class PlanetHook(BaseHook):
     def get_order_stats(self) -> dict[str, Any]:
         """Count queued and running orders."""
         return self._send(orders.stats())
-
-    def _connection(self) -> Connection | None:
-        try:
-            return self.get_connection(self.planet_conn_id)
-        except PermissionError as error:
-            raise may_not_be_read(self.planet_conn_id, error) from None
-        except Exception:  # Airflow 3.1 passes on what reading it raises; who asks finds out why
-            return None
 
     def _config_of(self, connection: Connection | None) -> PlanetConfig:
         if connection is not None:

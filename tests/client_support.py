@@ -149,3 +149,26 @@ def order_request(
     """Return a valid order request."""
     items = {"item_type": "PSScene", "item_ids": item_ids(client, count)}
     return build(name, items=items, product_bundle="analytic_udm2", **rest)
+
+
+@contextmanager
+def dies_after_its_post(session: PlanetSession) -> Iterator[None]:
+    """Expect that what the block does ends, as if it were killed, once an order was accepted."""
+
+    class Killed(BaseException):
+        pass
+
+    real = session.send
+
+    def send(call: Any, **options: Any) -> Any:
+        answer = real(call, **options)
+        if call.rate_class == "orders.create":
+            raise Killed
+        return answer
+
+    session.send = send  # type: ignore[method-assign]
+    try:
+        with pytest.raises(Killed):
+            yield
+    finally:
+        session.send = real  # type: ignore[method-assign]

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from once_support import live
 
-from client_support import order_request, session_of
+from client_support import dies_after_its_post, order_request, session_of
 from planet_provider.client import orders, waiting
 from planet_provider.client.session import PlanetSession
 from planet_provider.exceptions import (
@@ -355,26 +355,10 @@ class TestAge:
 @contextmanager
 def killed_after_its_post(session: PlanetSession) -> Iterator[None]:
     """Kill what places an order in the block, when it was accepted and nobody knows."""
-
-    class Killed(BaseException):
-        pass
-
     # Its answer may be under way until then.
     session.config = replace(session.config, timeout=0.3)
-    real = session.send
-
-    def send(call: Any, **options: Any) -> Any:
-        answer = real(call, **options)
-        if call.rate_class == "orders.create":
-            raise Killed
-        return answer
-
-    session.send = send  # type: ignore[method-assign]
-    try:
-        with pytest.raises(Killed):
-            yield
-    finally:
-        session.send = real  # type: ignore[method-assign]
+    with dies_after_its_post(session):
+        yield
 
 
 class Journal(dict[str, Any]):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from client_support import order_request, session_of
+from client_support import dies_after_its_post, order_request, session_of
 from planet_provider.client.session import PlanetSession
 from planet_provider.exceptions import BadRequestError, RateLimitStoreError
 from planet_provider.ordering.place import PlacedOrder, place_order
@@ -81,21 +81,8 @@ def died_at_its_first_post(
     sandbox: Sandbox, machines: Machines, wanted: dict[str, Any], journal: Journal
 ) -> Iterator[None]:
     """A try whose POST was accepted, and which noticed nothing more."""
-
-    class Killed(BaseException):
-        pass
-
     session = machines.session()
-    real = session.send
-
-    def send(call: Any, **options: Any) -> Any:
-        answer = real(call, **options)
-        if call.rate_class == "orders.create":
-            raise Killed
-        return answer
-
-    session.send = send  # type: ignore[method-assign]
-    with pytest.raises(Killed):
+    with dies_after_its_post(session):
         place_order(session, wanted, patience=PATIENCE, journal=journal)
     yield
 

@@ -159,7 +159,7 @@ class TemplatedTask(_Task):
 
 
 def text_name(*parts: object) -> str | None:
-    """Return a mapped task's name of what there is, joined; None if there is nothing."""
+    """Join the parts that are given to the name of a mapped task; ``None`` if none is."""
     return " ".join(str(part) for part in parts if part) or None
 
 

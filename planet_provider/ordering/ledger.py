@@ -95,7 +95,7 @@ def open_ledger(url: str) -> Ledger:
 
 
 def open_run_ledger(url: str) -> Ledger:
-    """Return the ledger of what single runs know of their orders, which lies in the same place."""
+    """Return the ledger of the orders that each DAG run placed. It is kept in the same store."""
     return _open(url, "run-orders", RUN_KEPT_SECONDS) or _run_memory
 
 

@@ -104,7 +104,7 @@ class Scene:
         self.wait(reached, f"{course} is not {state} in try {tries}")
 
     def looked(self) -> int:
-        """Count the triggerer's looks: lists of what has changed; who places an order lists by its name."""
+        """Count the lists that the triggerer asked for: by time of change. Tasks list by name."""
         lists = (one for one in self.sandbox.requests if one.path == "/compute/ops/orders/v2")
         return sum(one.method == "GET" and "name" not in one.query for one in lists)
 

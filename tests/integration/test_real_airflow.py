@@ -24,7 +24,7 @@ every_example = pytest.mark.parametrize("finished", [DAILY, MONTH, SINGLE], indi
 every_order = pytest.mark.parametrize("finished", [DAILY, MONTH], indirect=True)
 daily = pytest.mark.parametrize("finished", [DAILY], indirect=True)
 assets = pytest.mark.parametrize("finished", [SINGLE], indirect=True)
-#: The trigger of each example's waits; the task before, and what a trigger's arguments say of what it waits for.
+#: By example: the class of its triggers, the task before the wait, and the trigger's argument with its result.
 ORDER_WAIT = "planet_provider.triggers.orders.PlanetOrderTrigger", "order", "order_id"
 ASSET_WAIT = "planet_provider.triggers.assets.PlanetAssetTrigger", "activate", "item_id"
 

@@ -113,7 +113,7 @@ def s3(moto_url: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> Iterat
     from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
     from airflow.sdk.io import store as object_stores
 
-    # Inspects the whole stack, which is deep under pytest: half of what a connection costs.
+    # It inspects the whole stack, which is deep under pytest, and takes half of the time to connect.
     monkeypatch.setattr(AwsGenericHook, "_generate_user_agent_extra_field", _same_user_agent)
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)

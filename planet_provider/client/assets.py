@@ -60,12 +60,12 @@ def asset_reference(
 
 def is_active(reference: Mapping[str, Any]) -> bool:
     """Return whether an asset is ready for download."""
-    return asset_status(reference["status"]) is AssetStatus.ACTIVE
+    return asset_status(reference.get("status")) is AssetStatus.ACTIVE
 
 
 def is_inactive(reference: Mapping[str, Any]) -> bool:
     """Return whether nobody has activated an asset."""
-    return asset_status(reference["status"]) is AssetStatus.INACTIVE
+    return asset_status(reference.get("status")) is AssetStatus.INACTIVE
 
 
 #: What to do about an asset that waits for somebody to activate it.

@@ -68,7 +68,23 @@ def _repeats(message: str, state: str) -> bool:
 def is_summary(found: Mapping[str, Any]) -> bool:
     """Return whether something that comes from elsewhere is an order's :func:`summary`, as far as it is needed."""
     kinds = {"order_id": str, "state": str, "last_message": str, "error_hints": list}
-    return all(isinstance(found.get(name), kind) for name, kind in kinds.items())
+    return (
+        all(isinstance(found.get(name), kind) for name, kind in kinds.items())
+        and all(isinstance(hint, str) for hint in found["error_hints"])
+        and _are_batches(found.get("missing"))
+    )
+
+
+def _are_batches(missing: Any) -> bool:
+    if missing is None:
+        return True
+    return isinstance(missing, list) and all(
+        isinstance(batch, dict)
+        and isinstance(batch.get("item_type"), str)
+        and isinstance(batch.get("item_ids"), list)
+        and all(isinstance(item_id, str) for item_id in batch["item_ids"])
+        for batch in missing
+    )
 
 
 def missing_items(order: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -146,3 +146,10 @@ def test_an_unknown_status(planet: Sandbox, runner: Runner, sensor: Any, deferra
 def test_an_event_that_is_not_understood_is_no_success(runner: Runner, sensor: Any, event: Any) -> None:
     with pytest.raises(TriggerEventError):
         runner.resume(sensor(deferrable=True), event)
+
+
+def test_an_event_without_a_status_is_no_success(runner: Runner, sensor: Any) -> None:
+    task = sensor(deferrable=True)
+    asset = {"item_type": task.item_type, "item_id": task.item_id, "asset_type": task.asset_type}
+    with pytest.raises(UnknownStateError):
+        runner.resume(task, {"status": "done", "asset": asset})

@@ -181,6 +181,8 @@ def mapping(value: object, field: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         shown = value if is_reference(value) else type(value).__name__
         raise InvalidInputError(field, shown, "must be an object (a dict).")
+    if odd := [name for name in value if not isinstance(name, str)]:
+        raise InvalidInputError(field, odd, "are no names: a JSON object's names are text.")
     return value
 
 
@@ -220,7 +222,7 @@ def fields(
         has added since: with a warning, unless they are known ones misspelt.
     """
     checked = mapping(value, field)
-    present = sorted(str(name) for name in checked)
+    present = sorted(checked)
     if missing := [name for name in required if name not in checked]:
         raise InvalidInputError(field, present, f"lacks {', '.join(missing)}.")
     known = (*required, *optional)

@@ -143,3 +143,5 @@ async def within(seconds: float, work: Coroutine[Any, Any, _T]) -> _T:
         if not task.done():
             task.cancel()
             await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # where nobody asks for it, asyncio would log it

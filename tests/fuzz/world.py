@@ -260,7 +260,7 @@ def task_calls(world: World) -> dict[str, Call]:
         ("asset_sensor", PlanetAssetSensor, {**world.asset, **wait}),
         ("deferred_sensor", PlanetOrderSensor, {"order_id": world.order_id, **wait, "deferrable": True}),
         ("order", PlanetCreateOrderOperator, {**order, "items": batch, **shaped}),
-        ("order_products", PlanetCreateOrderOperator, {"name": "x", "products": [product], **wait}),
+        ("order_products", PlanetCreateOrderOperator, {"name": "x", "products": [product], "patience": 0.2, **wait}),
         ("order_and_wait", PlanetCreateOrderOperator, {**order, "items": batch, **guarded}),
     ]
     return {

@@ -278,6 +278,11 @@ def test_fields_names_what_is_wrong_and_shows_no_value() -> None:
     assert "hunter2" not in str(refused(lambda: checks.text(" hunter2", "d", secret=True), "d", "string"))
 
 
+@pytest.mark.parametrize("name", [None, 7, b"type"])
+def test_names_of_an_object_are_text(name: object) -> None:
+    refused(lambda: checks.mapping({name: 1}, "filter"), "filter", "text")
+
+
 def test_plain_copies_into_json_types() -> None:
     original = {"a": MappingProxyType({1: ("x", ["y"])}), "b": b"raw", "c": 1.5}
     copied = checks.plain(original)

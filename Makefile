@@ -10,8 +10,8 @@ PYTHON ?= python3
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .tools/bin/uv)
 BIN := .venv/bin
 CLIENT_COVERAGE := 95
-# One more than there are cores: tests also wait. Those with a real Airflow run one after another, in one of them.
-WORKERS := $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
+# Two for a core, since tests also wait. Those with a real Airflow run one after another, in one of them.
+WORKERS := $(shell $(PYTHON) -c 'import os; print(min(8, 2 * (os.cpu_count() or 1)))')
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist load
 
 .PHONY: help install install-demo demo demo-ui test test-ci test-all mutation servers screenshots chromium lint docs check matrix matrix-corners matrix-lock format clean

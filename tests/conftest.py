@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator
+
     from planet_provider.sandbox import SandboxConfig
 
 # A busy machine may stop any thread for seconds: how long an example took says nothing about the code.
@@ -87,3 +92,27 @@ def no_known_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(known_secrets, "_known", {})
     monkeypatch.setattr(known_secrets, "_forms", ())
+    if "airflow" in sys.modules:
+        # For each new secret Airflow compiles all that it knows into one pattern: with the secrets of thousands of
+        # tests, this was a fifth of what they cost.
+        from airflow.sdk._shared.secrets_masker import reset_secrets_masker
+
+        reset_secrets_masker()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def certificates_are_read_once() -> Iterator[None]:
+    """Share what httpx reads from the file of certificates: for a client in each test, this was another fifth."""
+    from httpx._transports import default
+
+    create = default.create_ssl_context
+    read_once = functools.cache(lambda *_: create())
+
+    def create_ssl_context(verify: Any = True, cert: Any = None, trust_env: bool = True) -> ssl.SSLContext:
+        if verify is True and cert is None and trust_env:
+            return read_once(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+        return create(verify=verify, cert=cert, trust_env=trust_env)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(default, "create_ssl_context", create_ssl_context)
+        yield

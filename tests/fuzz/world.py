@@ -198,7 +198,8 @@ def task_calls(world: World) -> dict[str, Call]:
     wait = {"poke_interval": 0.05, "timeout": 0.3, "deferrable": False}
     product = world.request["products"][0]
     batch = {"item_type": "PSScene", "item_ids": [world.item_id]}
-    order = {"name": "a task's order", "product_bundle": "visual", "patience": 0.2, **wait}
+    named = {"name": "a task's order", "patience": 0.2, **wait}
+    order = {**named, "product_bundle": "visual"}
     shaped = {
         "tools": [{"clip": {"aoi": AOI}}, {"file_format": {"format": "COG"}}],
         "delivery": {"archive_type": "zip", "archive_filename": "{{name}}.zip", "single_archive": True},
@@ -260,7 +261,7 @@ def task_calls(world: World) -> dict[str, Call]:
         ("asset_sensor", PlanetAssetSensor, {**world.asset, **wait}),
         ("deferred_sensor", PlanetOrderSensor, {"order_id": world.order_id, **wait, "deferrable": True}),
         ("order", PlanetCreateOrderOperator, {**order, "items": batch, **shaped}),
-        ("order_products", PlanetCreateOrderOperator, {"name": "x", "products": [product], "patience": 0.2, **wait}),
+        ("order_products", PlanetCreateOrderOperator, {**named, "products": [product]}),
         ("order_and_wait", PlanetCreateOrderOperator, {**order, "items": batch, **guarded}),
     ]
     return {

@@ -11,8 +11,9 @@ import httpx
 
 from planet_provider.client.call import Call
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.ratelimit import RateLimiter, open_store
-from planet_provider.client.session import AsyncPlanetSession, PlanetSession
+from planet_provider.client.http.session import AsyncPlanetSession, PlanetSession
+from planet_provider.coordination.limiter import RateLimiter
+from planet_provider.coordination.open import open_store
 
 #: Requests per second, of everybody together.
 RATE = 10.0

@@ -25,7 +25,7 @@ from typing import Any
 
 from benchmarks.gateway import MISHAPS, Gateway, Mishap, gateway
 from planet_provider.client.config import DOCUMENTED_RATES, PlanetConfig
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.ordering.place import place_order
 from planet_provider.sandbox import Sandbox, SandboxConfig, run
 from planet_provider.sandbox.bundles import choose

@@ -60,9 +60,10 @@ class Figures:
 
 def _ours(collected: Callable[[Any, Path], int]) -> Callable[[Setting], int]:
     def run(setting: Setting) -> int:
-        from planet_provider.client import collect, data
+        from planet_provider.client import collect
+        from planet_provider.client.api import data
         from planet_provider.client.config import DOCUMENTED_RATES, PlanetConfig
-        from planet_provider.client.session import PlanetSession
+        from planet_provider.client.http.session import PlanetSession
 
         config = PlanetConfig(
             api_key="PLAK-benchmark",
@@ -78,7 +79,7 @@ def _ours(collected: Callable[[Any, Path], int]) -> Callable[[Setting], int]:
 
 def _ours_file(suffix: str) -> Callable[[Setting], int]:
     def written(items: Any, folder: Path) -> int:
-        from planet_provider.transfer.features import write_items
+        from planet_provider.export.features import write_items
 
         return write_items(items, folder / f"found{suffix}").count
 
@@ -215,8 +216,8 @@ def _import(name: str) -> None:
         import planet  # noqa: F401
 
         return
-    import planet_provider.client.session
-    import planet_provider.transfer.features  # noqa: F401
+    import planet_provider.client.http.session
+    import planet_provider.export.features  # noqa: F401
 
     if name == "ours-parquet":
         import shapely.geometry  # noqa: F401

@@ -71,8 +71,8 @@ def _client(url: str) -> Any:
 
 
 def _ours(url: str, size: int) -> Callable[[str], None]:
-    from planet_provider.transfer.bucket import BucketStore
     from planet_provider.transfer.digests import Expected
+    from planet_provider.transfer.stores.bucket import BucketStore
 
     store = BucketStore(_client(url), "ours", uri="s3://bucket/ours")
 

@@ -24,7 +24,7 @@ def _ours(job: Job) -> None:
 def download(job: Job, destination: object) -> Callable[[], None]:
     """Return what downloads an order by ours, with all rate limits lifted."""
     from planet_provider.client.config import DOCUMENTED_RATES, PlanetConfig
-    from planet_provider.client.session import PlanetSession
+    from planet_provider.client.http.session import PlanetSession
     from planet_provider.transfer import download_order
 
     config = PlanetConfig(

@@ -176,7 +176,7 @@ def _print_table(
 
 
 def _ours(task: S3Job) -> None:
-    from planet_provider.transfer.bucket import BucketStore
+    from planet_provider.transfer.stores.bucket import BucketStore
 
     # A prefix of its own: what is there already would be read back, to see whether it agrees.
     prefix = f"orders/{os.getpid()}"

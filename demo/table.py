@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from demo.metadata import TaskRow
-from planet_provider.client.wording import counted, file_size
+from planet_provider.wording import counted, file_size
 
 PIPED_WIDTH = 120
 STYLES = {

@@ -14,7 +14,7 @@ from airflow.sdk import DAG, task
 # airflow.sdk has the timetables from Airflow 3.2 on; this import works before, too.
 from airflow.timetables.interval import CronDataIntervalTimetable
 
-from planet_provider.client import filters
+from planet_provider.builders import filters
 from planet_provider.operators.assets import PlanetActivateAssetOperator, PlanetDownloadAssetOperator
 from planet_provider.operators.checksum import PlanetValidateChecksumOperator
 from planet_provider.operators.search import PlanetSearchOperator

@@ -27,7 +27,7 @@ from airflow.sdk import DAG, task_group
 # airflow.sdk has the timetables from Airflow 3.2 on; this import works before, too.
 from airflow.timetables.interval import CronDataIntervalTimetable
 
-from planet_provider.client import filters, order_tools
+from planet_provider.builders import filters, tools
 from planet_provider.operators.checksum import PlanetValidateChecksumOperator
 from planet_provider.operators.orders import PlanetCreateOrderOperator, PlanetDownloadOrderOperator
 from planet_provider.operators.search import PlanetSearchOperator
@@ -86,7 +86,7 @@ with DAG(
             name="month {{ data_interval_start | ds }}",
             items=items,
             product_bundle="visual",
-            tools=[order_tools.clip(AOI)],
+            tools=[tools.clip(AOI)],
             # An order of an earlier run with the same content is taken up again, instead of paying twice.
             reuse="content",
         )

@@ -18,7 +18,7 @@ from airflow.sdk import DAG, ObjectStoragePath, task, task_group
 # airflow.sdk has the timetables from Airflow 3.2 on; this import works before, too.
 from airflow.timetables.interval import CronDataIntervalTimetable
 
-from planet_provider.client import filters, order_tools
+from planet_provider.builders import filters, tools
 from planet_provider.operators.checksum import PlanetValidateChecksumOperator
 from planet_provider.operators.orders import PlanetCreateOrderOperator, PlanetDownloadOrderOperator
 from planet_provider.operators.search import PlanetSearchOperator
@@ -78,7 +78,7 @@ with DAG(
             name="daily-imagery {{ data_interval_start | ds }}",
             items=items,
             product_bundle="analytic_sr_udm2",
-            tools=[order_tools.clip(AOI)],
+            tools=[tools.clip(AOI)],
         )
 
         wait = PlanetOrderSensor(

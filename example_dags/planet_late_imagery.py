@@ -74,7 +74,7 @@ with DAG(
         task_id="search",
         item_types=["PSScene"],
         geometry=AOI,
-        # Written out, not built by planet_provider.client.filters: those check the times, which are templates yet.
+        # Written out, not built by planet_provider.builders.filters: that checks times, and these are templates.
         search_filter={
             "type": "AndFilter",
             "config": [

@@ -17,7 +17,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, AssetWatcher, get_current_context, task
 
-from planet_provider.client import filters
+from planet_provider.builders import filters
 from planet_provider.operators.orders import PlanetCreateOrderOperator, PlanetDownloadOrderOperator
 from planet_provider.triggers.imagery import PlanetImageryTrigger
 

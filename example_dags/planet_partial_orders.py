@@ -18,7 +18,7 @@ from airflow.sdk import DAG, task
 # airflow.sdk has the timetables from Airflow 3.2 on; this import works before, too.
 from airflow.timetables.interval import CronDataIntervalTimetable
 
-from planet_provider.client import filters
+from planet_provider.builders import filters
 from planet_provider.operators.orders import PlanetCreateOrderOperator, PlanetDownloadOrderOperator
 from planet_provider.operators.search import PlanetSearchOperator
 

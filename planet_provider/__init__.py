@@ -48,7 +48,7 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": _modules("sensors.orders", "sensors.assets"),
         "hooks": _modules("hooks.planet"),
         "triggers": _modules("triggers.orders", "triggers.capacity", "triggers.assets", "triggers.imagery"),
-        "extra-links": ["planet_provider.hooks.order_link.PlanetOrderLink"],
+        "extra-links": ["planet_provider.links.order.PlanetOrderLink"],
         "connection-types": [
             {
                 "connection-type": "planet",

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
-from planet_provider.client.wait import wait_for_asset
+from planet_provider.client.api.wait import wait_for_asset
 from planet_provider.exceptions import ConfigurationError
 from planet_provider.ordering.wait import wait_for_order
 from planet_provider.transfer.progress import Progress

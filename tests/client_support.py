@@ -9,13 +9,13 @@ from typing import Any, Protocol, TypeVar
 
 import pytest
 
-from planet_provider.client import data
+from planet_provider.builders.order_request import build
+from planet_provider.client.api import data
 from planet_provider.client.call import Call
 from planet_provider.client.config import DOCUMENTED_RATES, PlanetConfig
-from planet_provider.client.order_request import build
-from planet_provider.client.ratelimit import RateLimiter
-from planet_provider.client.ratelimit.memory import MemoryStore
-from planet_provider.client.session import AsyncPlanetSession, PlanetSession
+from planet_provider.client.http.session import AsyncPlanetSession, PlanetSession
+from planet_provider.coordination.limiter import RateLimiter
+from planet_provider.coordination.memory_store import MemoryStore
 from planet_provider.sandbox import Sandbox
 
 T = TypeVar("T")

@@ -88,7 +88,7 @@ def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Tem
 @pytest.fixture(autouse=True)
 def no_known_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test redact what an earlier one in this process has had remembered, such as six zeros."""
-    from planet_provider.client import known_secrets
+    from planet_provider import known_secrets
 
     monkeypatch.setattr(known_secrets, "_known", {})
     monkeypatch.setattr(known_secrets, "_forms", ())

@@ -13,8 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from planet_provider.client.ratelimit import RateLimiter, RateStore, Reservation
-from planet_provider.client.ratelimit.limiter import EARLY_SECONDS
+from planet_provider.coordination.limiter import EARLY_SECONDS, RateLimiter
+from planet_provider.coordination.store import RateStore, Reservation
 
 RATE_CLASS = "orders.create"
 CREDENTIAL = "PLAK-not-a-real-key"

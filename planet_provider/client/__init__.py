@@ -2,9 +2,9 @@
 
 Usable without Airflow::
 
-    from planet_provider.client import orders
+    from planet_provider.client.api import orders
     from planet_provider.client.config import PlanetConfig
-    from planet_provider.client.session import PlanetSession
+    from planet_provider.client.http.session import PlanetSession
 
     with PlanetSession(PlanetConfig(api_key="...")) as session:
         order = session.send(orders.get(order_id))

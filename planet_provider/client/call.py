@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from planet_provider.client.known_secrets import without_known
+from planet_provider.known_secrets import without_known
 
 #: Characters of a path that messages show; Planet's have some hundred.
 _SHOWN_PATH = 300

@@ -7,7 +7,7 @@
     found = list(collect.items(pages, limit=1000))             # a list
     collection = collect.feature_collection(collect.items(pages))
 
-Into a file, with bounded memory: :func:`planet_provider.transfer.features.write_items`.
+Into a file, with bounded memory: :func:`planet_provider.export.features.write_items`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 
-from planet_provider.client import checks
+from planet_provider.builders import checks
 from planet_provider.client.parse import JSONObject
 
 #: File name suffixes of the formats that items are written in.
@@ -31,7 +31,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circ
 def items(pages: Iterable[list[JSONObject]], limit: int | None = None) -> Iterator[JSONObject]:
     """Yield the items of all pages, each once: a page may repeat what was published while paging.
 
-    :param pages: As :meth:`planet_provider.client.session.PlanetSession.pages` yields them.
+    :param pages: As :meth:`planet_provider.client.http.session.PlanetSession.pages` yields them.
     :param limit: Stop after as many; no further page is asked for. By default all, never a silent cut.
     :raises InvalidInputError: The limit is no whole number greater than 0.
     """
@@ -52,7 +52,7 @@ def items(pages: Iterable[list[JSONObject]], limit: int | None = None) -> Iterat
 def rows(pages: Iterable[list[JSONObject]], limit: int | None = None) -> Iterator[JSONObject]:
     """Yield the rows of all pages of a list, of orders or of saved searches.
 
-    :param pages: As :meth:`planet_provider.client.session.PlanetSession.pages` yields them.
+    :param pages: As :meth:`planet_provider.client.http.session.PlanetSession.pages` yields them.
     :param limit: Stop after as many; no further page is asked for. By default all, never a silent cut.
     :raises InvalidInputError: The limit is no whole number greater than 0.
     """

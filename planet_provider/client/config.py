@@ -11,8 +11,9 @@ from functools import lru_cache
 from types import MappingProxyType
 from urllib.parse import SplitResult, urlsplit
 
-from planet_provider.client.checks import MAX_ORDER_ITEMS
-from planet_provider.client.credentials import (
+from planet_provider.builders.checks import MAX_ORDER_ITEMS
+from planet_provider.builders.geometry import MAX_VERTICES
+from planet_provider.client.auth.credentials import (
     LOGIN_PATH,
     Login,
     OAuthClient,
@@ -21,11 +22,11 @@ from planet_provider.client.credentials import (
     is_loopback,
     stripped_secret,
 )
-from planet_provider.client.geometry import MAX_VERTICES
-from planet_provider.client.ratelimit import Fallback, account_of, check_store_url
-from planet_provider.client.redact import redact_url
-from planet_provider.client.redis_url import redis_secrets
+from planet_provider.coordination.limiter import account_of
+from planet_provider.coordination.open import Fallback, check_store_url
+from planet_provider.coordination.redis_url import redis_secrets
 from planet_provider.exceptions import ConfigurationError, CredentialsError
+from planet_provider.redact import redact_url
 
 log = logging.getLogger(__name__)
 

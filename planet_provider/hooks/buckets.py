@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from planet_provider.transfer.bucket import BucketStore
+from planet_provider.transfer.stores.bucket import BucketStore
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath

@@ -8,12 +8,13 @@ from typing import Any
 
 from airflow.sdk.log import mask_secret
 
-from planet_provider.client import data, filters, orders
-from planet_provider.client.auth import who_is
+from planet_provider.builders import filters
+from planet_provider.client.api import data, orders
+from planet_provider.client.auth.flows import who_is
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.session import PlanetSession
-from planet_provider.client.wording import counted
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.exceptions import NotFoundError, PermissionDeniedError, PlanetError
+from planet_provider.wording import counted
 
 #: How often, for how many seconds and with what pauses it tries: somebody waits for it.
 ATTEMPTS = 2

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, Connection
 
-from planet_provider.client.auth import API_KEY_VARIABLE, api_key_from_env, found_api_key
+from planet_provider.client.auth.credentials import PLANET_TOKEN_URL, Login, OAuthClient
+from planet_provider.client.auth.flows import API_KEY_VARIABLE, api_key_from_env, found_api_key
+from planet_provider.client.auth.secret_file import SECRET_FILE, read_secret
 from planet_provider.client.config import DEFAULT_BASE_URL, PlanetConfig
-from planet_provider.client.credentials import PLANET_TOKEN_URL, Login, OAuthClient
-from planet_provider.client.secret_file import SECRET_FILE, read_secret
 from planet_provider.exceptions import ConfigurationError, CredentialsError
 
 log = logging.getLogger(__name__)

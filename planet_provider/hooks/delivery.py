@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import Connection
 
-from planet_provider.client import order_delivery
+from planet_provider.builders import delivery as order_delivery
 from planet_provider.exceptions import ConfigurationError, CredentialsError, InvalidInputError
 
 _Extras = Mapping[str, Any]
@@ -35,7 +35,7 @@ def with_credentials(delivery: object, connection: Connection) -> dict[str, Any]
 
     Extras of Planet's own names (``aws_access_key_id``, ``sas_token`` ...) come before these.
 
-    :param delivery: As :func:`planet_provider.client.order_delivery.delivery` builds it, but without
+    :param delivery: As :func:`planet_provider.builders.delivery.delivery` builds it, but without
         credentials: ``{"amazon_s3": {"bucket": "imagery"}}``.
     :param connection: Of the destination's kind.
     :return: A copy with credentials.

@@ -10,19 +10,23 @@ from typing import Any, TypeVar
 from airflow.providers.common.compat.sdk import BaseHook, Connection
 from airflow.sdk.log import mask_secret
 
-from planet_provider.client import checks, collect, data, filters, orders, secret_file
-from planet_provider.client import geometry as geometries
-from planet_provider.client.assets import activate_asset, find_asset
-from planet_provider.client.auth import api_key_of
+from planet_provider.builders import checks, filters
+from planet_provider.builders import geometry as geometries
+from planet_provider.builders.delivery import check_archive_name
+from planet_provider.client import collect
+from planet_provider.client.api import data, orders
+from planet_provider.client.api.assets import activate_asset, find_asset
+from planet_provider.client.api.cancelling import cancel_order, cancel_orders
+from planet_provider.client.api.saved_searches import SavedSearch, save_search
+from planet_provider.client.auth import secret_file
+from planet_provider.client.auth.flows import api_key_of
+from planet_provider.client.auth.secret_file import SECRET_FILE
 from planet_provider.client.call import Call
-from planet_provider.client.cancelling import cancel_order, cancel_orders
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.order_delivery import check_archive_name
+from planet_provider.client.http.session import AsyncPlanetSession, PlanetSession
 from planet_provider.client.parse import JSONObject
-from planet_provider.client.saved_searches import SavedSearch, save_search
-from planet_provider.client.secret_file import SECRET_FILE
-from planet_provider.client.session import AsyncPlanetSession, PlanetSession
 from planet_provider.exceptions import PlanetError
+from planet_provider.export.features import check_suffix, written
 from planet_provider.hooks.checkup import checkup
 from planet_provider.hooks.connection import (
     DEFAULT_CONN_ID,
@@ -32,7 +36,6 @@ from planet_provider.hooks.connection import (
 )
 from planet_provider.hooks.storage import store_and_name
 from planet_provider.hooks.undefined import arequire_undefined, may_not_be_read, require_undefined
-from planet_provider.transfer.features import check_suffix, written
 
 T = TypeVar("T")
 
@@ -157,10 +160,10 @@ class PlanetHook(BaseHook):
         All parameters are checked at once; the first request is sent for the first item.
 
         :param item_types: e.g. ``["PSScene"]``.
-        :param search_filter: As :mod:`planet_provider.client.filters` builds it.
+        :param search_filter: As :mod:`planet_provider.builders.filters` builds it.
         :param geometry: Area of interest beside the filter, as
-            :func:`planet_provider.client.geometry.geometry` takes it.
-        :param sort: One of :data:`planet_provider.client.data.SORTS`.
+            :func:`planet_provider.builders.geometry.geometry` takes it.
+        :param sort: One of :data:`planet_provider.client.api.data.SORTS`.
         :param limit: Stop after as many items; by default all.
         """
         config = self.config()
@@ -306,7 +309,7 @@ class PlanetHook(BaseHook):
     ) -> dict[str, Any]:
         """Estimate how clear an item is within a geometry.
 
-        :param geometry: As :func:`planet_provider.client.geometry.geometry` takes it.
+        :param geometry: As :func:`planet_provider.builders.geometry.geometry` takes it.
         :param mode: ``UDM2`` (exact; may answer ``activating``: ask again) or ``estimate``.
         :param band: Band of the UDM2, e.g. ``cloud``.
         """
@@ -344,7 +347,7 @@ class PlanetHook(BaseHook):
         """Yield orders, newest first.
 
         :param limit: Stop after as many; by default all.
-        :param filters: As :func:`planet_provider.client.orders.list_orders` takes them.
+        :param filters: As :func:`planet_provider.client.api.orders.list_orders` takes them.
         """
         call = orders.list_orders(**filters)
         return _gathered(self.config(), call, collect.rows, limit)

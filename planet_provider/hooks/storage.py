@@ -11,8 +11,8 @@ from typing import Any
 from planet_provider.exceptions import InvalidInputError
 from planet_provider.hooks.buckets import bucket_store
 from planet_provider.hooks.task_errors import task_errors
-from planet_provider.transfer.destination import open_store
-from planet_provider.transfer.store import Store
+from planet_provider.transfer.stores.base import Store
+from planet_provider.transfer.stores.open import open_store
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<host>[^/]*)(?P<path>.*)", re.DOTALL)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from planet_provider.client import checks
+from planet_provider.builders import checks
 from planet_provider.exceptions import InvalidInputError
 from planet_provider.hooks.task_errors import task_errors
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import Asset
 
-from planet_provider.client import orders
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.api import orders
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.exceptions import PlanetError
 from planet_provider.ordering.estimate import estimate
 

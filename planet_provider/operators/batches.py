@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from planet_provider.client import checks
+from planet_provider.builders import checks
 from planet_provider.exceptions import InvalidInputError
 from planet_provider.hooks.storage import store_and_name
-from planet_provider.transfer.store import Store, read, write
+from planet_provider.transfer.stores.base import Store, read, write
 
 #: Bytes that a file of item ids may have: 500 ids are some 20 kB.
 _MAX_BATCH_BYTES = 16 * 1024 * 1024

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from planet_provider.client import checks
-from planet_provider.client.cancelling import Cancellation, cancel_orders
-from planet_provider.client.wording import counted
+from planet_provider.builders import checks
+from planet_provider.client.api.cancelling import Cancellation, cancel_orders
 from planet_provider.exceptions import InvalidInputError, OrderNotCancellableError
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.operators.base import PlanetOperator
+from planet_provider.wording import counted
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

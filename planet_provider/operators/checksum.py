@@ -5,18 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from planet_provider.client import checks
-from planet_provider.client.wording import counted, file_size
+from planet_provider.builders import checks
 from planet_provider.exceptions import InvalidInputError, TransferError
-from planet_provider.hooks.storage import location, store_and_name, store_at, templated
+from planet_provider.hooks.storage import (
+    location,
+    store_and_name,
+    store_at,
+    templated,
+)
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.templates import text_name
 from planet_provider.operators.base import PlanetTransferOperator
 from planet_provider.transfer.digests import check_checksum
 from planet_provider.transfer.manifest import MANIFEST
 from planet_provider.transfer.progress import log_progress
-from planet_provider.transfer.store import Store
-from planet_provider.transfer.verify import ON_UNEXPECTED, OnUnexpected, bad_files, mend, verify, verify_file
+from planet_provider.transfer.stores.base import Store
+from planet_provider.transfer.verify import (
+    ON_UNEXPECTED,
+    OnUnexpected,
+    bad_files,
+    mend,
+    verify,
+    verify_file,
+)
+from planet_provider.wording import counted, file_size
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

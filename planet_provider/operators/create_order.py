@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from planet_provider.client import checks, order_request
-from planet_provider.client.cancelling import cancel_for_killed_task
+from planet_provider.builders import checks, order_request
+from planet_provider.client.api.cancelling import cancel_for_killed_task
+from planet_provider.client.api.links import order_page
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.links import order_page
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.client.states import order_state
-from planet_provider.client.wording import counted
 from planet_provider.exceptions import (
     InvalidInputError,
     OrderConcurrencyError,
@@ -24,10 +23,10 @@ from planet_provider.exceptions import (
     TriggerEventError,
 )
 from planet_provider.hooks.delivery import with_credentials
-from planet_provider.hooks.order_link import LinksToOrder, PlanetOrderLink
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.task_state import has_ended
 from planet_provider.hooks.templates import text_name
+from planet_provider.links.order import LinksToOrder, PlanetOrderLink
 from planet_provider.operators import lineage
 from planet_provider.operators.asset_events import area_km2, tell_outlets
 from planet_provider.operators.base import PlanetOperator
@@ -49,10 +48,16 @@ from planet_provider.ordering.outcome import (
 )
 from planet_provider.ordering.place import PATIENCE_SECONDS, PlacedOrder, place_order
 from planet_provider.ordering.wait import until_reached
-from planet_provider.triggers.base import PlanetTrigger, deferral_timeout, is_deferrable, log_deferral
+from planet_provider.triggers.base import (
+    PlanetTrigger,
+    deferral_timeout,
+    is_deferrable,
+    log_deferral,
+)
 from planet_provider.triggers.capacity import PlanetOrderCapacityTrigger
 from planet_provider.triggers.events import last_seen, read_event
 from planet_provider.triggers.orders import PlanetOrderTrigger
+from planet_provider.wording import counted
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -79,8 +84,8 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
         ``{"item_type": ..., "item_ids": [...]}``. (templated)
     :param product_bundle: e.g. ``analytic_udm2``. (templated)
     :param fallback_bundles: Bundles to take, in this order, where an item lacks the first. (templated)
-    :param tools: As :mod:`planet_provider.client.order_tools` builds them. (templated)
-    :param delivery: As :func:`planet_provider.client.order_delivery.delivery` builds it. (templated)
+    :param tools: As :mod:`planet_provider.builders.tools` builds them. (templated)
+    :param delivery: As :func:`planet_provider.builders.delivery.delivery` builds it. (templated)
     :param delivery_conn_id: Airflow connection that holds the credentials of the delivery's destination, which
         then has none itself: ``delivery={"amazon_s3": {"bucket": "imagery"}}``. They go into the request
         alone. See :func:`planet_provider.hooks.delivery.with_credentials` for the kinds. (templated)

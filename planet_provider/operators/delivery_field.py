@@ -8,7 +8,8 @@ from typing import Any
 
 from airflow.sdk.log import mask_secret
 
-from planet_provider.client import checks, order_delivery
+from planet_provider.builders import checks
+from planet_provider.builders import delivery as order_delivery
 
 _PLACEHOLDER = re.compile(r"(?<!\{% raw %\})\{\{\s*(?:name|order_id)\s*\}\}")
 

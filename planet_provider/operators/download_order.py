@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from planet_provider.client import checks
-from planet_provider.hooks.order_link import LinksToOrder, PlanetOrderLink
+from planet_provider.builders import checks
 from planet_provider.hooks.storage import store_at, templated
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.templates import text_name
+from planet_provider.links.order import LinksToOrder, PlanetOrderLink
 from planet_provider.operators import lineage
 from planet_provider.operators.asset_events import area_km2, tell_outlets
 from planet_provider.operators.base import PlanetTransferOperator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
-    from planet_provider.client.session import PlanetSession
+    from planet_provider.client.http.session import PlanetSession
     from planet_provider.transfer.records import OrderTransfer
 
 

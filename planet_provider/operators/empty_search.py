@@ -7,8 +7,8 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from planet_provider.client import data
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.api import data
+from planet_provider.client.http.session import PlanetSession
 
 #: Conditions that are counted: one request each, or two.
 MAX_CONDITIONS = 8

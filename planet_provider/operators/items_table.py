@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from planet_provider.client.wording import counted
+from planet_provider.wording import counted
 
 #: Items that a task's log shows.
 SHOWN_ITEMS = 10

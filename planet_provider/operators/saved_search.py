@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from planet_provider.client import checks, filters
-from planet_provider.client.saved_searches import save_search
+from planet_provider.builders import checks, filters
+from planet_provider.client.api.saved_searches import save_search
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.templates import text_name
 from planet_provider.operators.base import PlanetOperator
@@ -23,7 +23,7 @@ class PlanetUpsertSearchOperator(PlanetOperator):
 
     :param name: The search's name. (templated)
     :param item_types: e.g. ``["PSScene"]``. (templated)
-    :param search_filter: Filter of the Data API, as :mod:`planet_provider.client.filters` builds it.
+    :param search_filter: Filter of the Data API, as :mod:`planet_provider.builders.filters` builds it.
         (templated)
     :param geometry: Area of interest, EPSG:4326, (longitude, latitude) in degrees: GeoJSON, a path to a
         GeoJSON file, or a Planet feature reference. (templated)

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
-from planet_provider.client import checks, collect, data, filters
+from planet_provider.builders import checks, filters
+from planet_provider.client import collect
+from planet_provider.client.api import data
 from planet_provider.client.call import Call
-from planet_provider.client.wording import counted
 from planet_provider.exceptions import InvalidInputError
+from planet_provider.export.features import check_suffix, written
 from planet_provider.hooks.storage import store_and_name, templated
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.templates import area_name, text_name
@@ -18,8 +20,8 @@ from planet_provider.operators.base import PlanetOperator
 from planet_provider.operators.batches import batches, write_batches
 from planet_provider.operators.empty_search import log_why_empty
 from planet_provider.operators.items_table import SHOWN_ITEMS, items_table
-from planet_provider.transfer.features import check_suffix, written
-from planet_provider.transfer.store import Store
+from planet_provider.transfer.stores.base import Store
+from planet_provider.wording import counted
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -34,7 +36,7 @@ class PlanetSearchOperator(PlanetOperator):
     ``search_id``. Nothing is cut silently: without ``limit`` all items are returned.
 
     :param item_types: e.g. ``["PSScene"]``. (templated)
-    :param search_filter: Filter of the Data API, as :mod:`planet_provider.client.filters` builds it.
+    :param search_filter: Filter of the Data API, as :mod:`planet_provider.builders.filters` builds it.
         (templated)
     :param geometry: Area of interest, EPSG:4326, (longitude, latitude) in degrees: GeoJSON, a path to a
         GeoJSON file, or a Planet feature reference. (templated)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from planet_provider.client import checks, data, filters
-from planet_provider.client.wording import counted
+from planet_provider.builders import checks, filters
+from planet_provider.client.api import data
 from planet_provider.exceptions import InvalidInputError
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.templates import area_name, text_name
 from planet_provider.operators.base import PlanetOperator
 from planet_provider.operators.empty_search import log_why_empty
+from planet_provider.wording import counted
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -25,7 +26,7 @@ class PlanetSearchStatsOperator(PlanetOperator):
 
     :param item_types: e.g. ``["PSScene"]``. (templated)
     :param interval: Width of a bucket: ``hour``, ``day``, ``week``, ``month`` or ``year``. (templated)
-    :param search_filter: Filter of the Data API, as :mod:`planet_provider.client.filters` builds it.
+    :param search_filter: Filter of the Data API, as :mod:`planet_provider.builders.filters` builds it.
         (templated)
     :param geometry: Area of interest, EPSG:4326, (longitude, latitude) in degrees: GeoJSON, a path to a
         GeoJSON file, or a Planet feature reference. (templated)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from planet_provider.client.order_delivery import without_credentials
+from planet_provider.builders.delivery import without_credentials
 
 #: Hexadecimal digits of the digest in an order's name: 48 bits, so that among the 10,000 orders that an
 #: organisation may have active two of the same name and another content meet once in five million times.

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Any
 
-from planet_provider.client import data, filters
-from planet_provider.client.geometry import is_reference
-from planet_provider.client.session import PlanetSession
-from planet_provider.client.wording import counted
+from planet_provider.builders import filters
+from planet_provider.builders.geometry import is_reference
+from planet_provider.client.api import data
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.exceptions import InvalidInputError, OrderTooLargeError, PlanetError
+from planet_provider.wording import counted
 
 log = logging.getLogger(__name__)
 

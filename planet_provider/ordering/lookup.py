@@ -11,12 +11,13 @@ from typing import Any
 
 import pendulum
 
-from planet_provider.client import checks, orders
-from planet_provider.client.session import PlanetSession
+from planet_provider.builders import checks
+from planet_provider.client.api import orders
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.client.states import order_state
-from planet_provider.client.waiting import clock_time, reported
 from planet_provider.exceptions import NotFoundError, PlanetError, UnexpectedResponseError
 from planet_provider.ordering.digest import same_products
+from planet_provider.ordering.waiting import clock_time, reported
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from planet_provider.client.config import PlanetConfig
-from planet_provider.ordering.journal import Journal, JournalLedger
-from planet_provider.ordering.ledger import Ledger, Record, open_ledger, open_run_ledger
+from planet_provider.coordination.journal import (
+    Ledger,
+    Record,
+    open_ledger,
+    open_run_ledger,
+)
+from planet_provider.ordering.task_journal import Journal, JournalLedger
 
 log = logging.getLogger(__name__)
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from planet_provider.client import orders
-from planet_provider.client.links import order_page
-from planet_provider.client.redact import redact_text
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.api import orders
+from planet_provider.client.api.links import order_page
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.client.states import OrderState, order_state
-from planet_provider.client.wording import MAX_TEXT, grouped
-from planet_provider.exceptions import OrderCancelledError, OrderError, OrderFailedError, OrderPartialError
+from planet_provider.exceptions import (
+    OrderCancelledError,
+    OrderError,
+    OrderFailedError,
+    OrderPartialError,
+)
+from planet_provider.redact import redact_text
+from planet_provider.wording import MAX_TEXT, grouped
 
 _ERRORS: dict[OrderState, type[OrderError]] = {
     OrderState.FAILED: OrderFailedError,

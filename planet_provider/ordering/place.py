@@ -2,7 +2,7 @@
 
 Planet has no idempotency key, and an order charges quota when it is placed. So the request's digest goes into
 the order's name, and orders of that name are listed before one is placed, and after every answer that is not
-clear. The list lags behind, so a ledger (:mod:`planet_provider.ordering.ledger`) tells the next try and the
+clear. The list lags behind, so a ledger (:mod:`planet_provider.coordination.journal`) tells the next try and the
 twins of this one what was about to happen, and a lock lets only one of them go ahead.
 """
 
@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
-from planet_provider.client import orders
-from planet_provider.client.locks import HeldLock, open_locks
-from planet_provider.client.order_delivery import check_archive_name
-from planet_provider.client.order_request import validate
-from planet_provider.client.session import PlanetSession
-from planet_provider.client.waiting import reported
+from planet_provider.builders.delivery import check_archive_name
+from planet_provider.builders.order_request import validate
+from planet_provider.client.api import orders
+from planet_provider.client.http.session import PlanetSession
+from planet_provider.coordination.journal import Record
+from planet_provider.coordination.locks import HeldLock, open_locks
 from planet_provider.exceptions import (
     APIError,
     OrderUncertainError,
@@ -31,8 +31,6 @@ from planet_provider.exceptions import (
     UnexpectedResponseError,
 )
 from planet_provider.ordering.digest import order_name, request_digest, same_products
-from planet_provider.ordering.journal import Journal
-from planet_provider.ordering.ledger import Record
 from planet_provider.ordering.lookup import (
     by_age,
     get_order,
@@ -45,6 +43,8 @@ from planet_provider.ordering.lookup import (
     watch_list,
 )
 from planet_provider.ordering.notes import Note, Notes
+from planet_provider.ordering.task_journal import Journal
+from planet_provider.ordering.waiting import reported
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def place_order(
     """Find the order for a request, or place it.
 
     :param session: Session with Planet.
-    :param request: Order request, as :mod:`planet_provider.client.order_request` builds it.
+    :param request: Order request, as :mod:`planet_provider.builders.order_request` builds it.
     :param salt: What else must agree for an earlier order to be reused, e.g. the DAG run.
     :param reuse_max_age: How old an order may be to be reused; by default any age. Planet keeps them 90 days.
         What the run has placed itself may have any age.

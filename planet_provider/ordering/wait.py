@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from planet_provider.client import checks, orders
+from planet_provider.builders import checks
+from planet_provider.client.api import orders
+from planet_provider.client.api.wait import Callback, poll
 from planet_provider.client.states import OrderState, order_state
-from planet_provider.client.wait import Callback, poll
 from planet_provider.exceptions import OrderTimeoutError
 from planet_provider.ordering.outcome import check_outcome, is_reached, summary
 
 if TYPE_CHECKING:
-    from planet_provider.client.session import PlanetSession
+    from planet_provider.client.http.session import PlanetSession
 
 #: Seconds between two looks at an order: orders take minutes to hours.
 ORDER_POLL_SECONDS = 15.0

@@ -6,7 +6,14 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from planet_provider.sandbox import auth, control, data_items, data_search, orders_api, storage
+from planet_provider.sandbox import (
+    auth,
+    control,
+    data_items,
+    data_search,
+    orders_api,
+    storage,
+)
 from planet_provider.sandbox.auth import Account
 from planet_provider.sandbox.links import BUCKET
 from planet_provider.sandbox.pipeline import guarded, json_error, pipeline

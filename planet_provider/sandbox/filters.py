@@ -15,7 +15,12 @@ from typing import Any
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from planet_provider.sandbox.filtervalues import RFC3339, FilterError, parse_geometry, parse_instant
+from planet_provider.sandbox.filtervalues import (
+    RFC3339,
+    FilterError,
+    parse_geometry,
+    parse_instant,
+)
 from planet_provider.sandbox.items import Item
 
 MAX_DEPTH = 50

@@ -11,7 +11,12 @@ from typing import Any
 from planet_provider.sandbox.clock import SandboxClock
 from planet_provider.sandbox.config import SandboxConfig
 from planet_provider.sandbox.errors import ApiError, general
-from planet_provider.sandbox.order import ACTIVE_STATES, Order, plan, without_credentials
+from planet_provider.sandbox.order import (
+    ACTIVE_STATES,
+    Order,
+    plan,
+    without_credentials,
+)
 from planet_provider.sandbox.outcomes import OutcomeBoard
 
 

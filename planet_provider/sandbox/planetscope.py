@@ -8,7 +8,12 @@ from datetime import datetime, timedelta
 from random import Random
 
 from planet_provider.sandbox import sky
-from planet_provider.sandbox.footprints import GROUND_SPEED, frame, move, track_azimuth
+from planet_provider.sandbox.footprints import (
+    GROUND_SPEED,
+    frame,
+    move,
+    track_azimuth,
+)
 from planet_provider.sandbox.items import Item
 
 BASIC_ASSETS = ("basic_analytic_4b", "basic_analytic_4b_rpc", "basic_analytic_4b_xml", "basic_udm2")

@@ -9,9 +9,22 @@ from typing import Any
 
 from shapely.geometry.base import BaseGeometry
 
-from planet_provider.sandbox import assets, bundles, clouds, scenes, stac, warp
+from planet_provider.sandbox import (
+    assets,
+    bundles,
+    clouds,
+    scenes,
+    stac,
+    warp,
+)
 from planet_provider.sandbox.catalogue import Catalogue
-from planet_provider.sandbox.delivery import JSON, DeliveredFile, archive, delivered, manifest
+from planet_provider.sandbox.delivery import (
+    JSON,
+    DeliveredFile,
+    archive,
+    delivered,
+    manifest,
+)
 from planet_provider.sandbox.footprints import overlap, to_geojson
 from planet_provider.sandbox.items import Item
 from planet_provider.sandbox.raster import encode

@@ -18,9 +18,20 @@ from rasterio.crs import CRS
 from rasterio.features import geometry_mask
 from rasterio.transform import Affine
 
-from planet_provider.sandbox import assets, clouds, sidecars, terrain
+from planet_provider.sandbox import (
+    assets,
+    clouds,
+    sidecars,
+    terrain,
+)
 from planet_provider.sandbox.footprints import unwrap_longitudes
-from planet_provider.sandbox.raster import Grid, Raster, encode, grid_of, project
+from planet_provider.sandbox.raster import (
+    Grid,
+    Raster,
+    encode,
+    grid_of,
+    project,
+)
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry

@@ -6,9 +6,16 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from planet_provider.client import checks, data
-from planet_provider.client.assets import ACTIVATE_IT, asset_reference, is_active, is_inactive, status_line
-from planet_provider.client.session import PlanetSession
+from planet_provider.builders import checks
+from planet_provider.client.api import data
+from planet_provider.client.api.assets import (
+    ACTIVATE_IT,
+    asset_reference,
+    is_active,
+    is_inactive,
+    status_line,
+)
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.exceptions import TriggerEventError
 from planet_provider.hooks.templates import text_name
 from planet_provider.sensors.base import PlanetSensor

@@ -18,14 +18,19 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from planet_provider.client import checks
-from planet_provider.client.session import PlanetSession
+from planet_provider.builders import checks
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.exceptions import OrderError, RateLimitQueueError
 from planet_provider.hooks.connection import DEFAULT_CONN_ID
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.templates import TemplatedTask
-from planet_provider.triggers.base import PlanetTrigger, deferral_timeout, is_deferrable, log_deferral
+from planet_provider.triggers.base import (
+    PlanetTrigger,
+    deferral_timeout,
+    is_deferrable,
+    log_deferral,
+)
 from planet_provider.triggers.events import last_seen, read_event
 
 if TYPE_CHECKING:

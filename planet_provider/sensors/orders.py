@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from planet_provider.client import checks, orders
-from planet_provider.client.links import order_page
-from planet_provider.client.session import PlanetSession
+from planet_provider.builders import checks
+from planet_provider.client.api import orders
+from planet_provider.client.api.links import order_page
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.client.states import OrderState, order_state
 from planet_provider.exceptions import TriggerEventError
-from planet_provider.hooks.order_link import LinksToOrder, PlanetOrderLink
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.templates import text_name
+from planet_provider.links.order import LinksToOrder, PlanetOrderLink
 from planet_provider.ordering.outcome import (
     check_outcome,
     described,

@@ -10,12 +10,12 @@
 from __future__ import annotations
 
 from planet_provider.transfer.asset import download_asset
-from planet_provider.transfer.crew import Ranges
-from planet_provider.transfer.destination import open_store
+from planet_provider.transfer.download.pool import Ranges
+from planet_provider.transfer.download.retry import Patience
 from planet_provider.transfer.order import download_order
 from planet_provider.transfer.progress import Progress, log_progress
 from planet_provider.transfer.records import FileRecord, OrderTransfer, Verification
-from planet_provider.transfer.tries import Patience
+from planet_provider.transfer.stores.open import open_store
 from planet_provider.transfer.verify import verify, verify_file
 
 __all__ = [

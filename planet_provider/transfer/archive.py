@@ -23,16 +23,27 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import IO, cast
 
-from planet_provider.client.wording import and_more, counted, file_size
 from planet_provider.exceptions import ArchiveError, ChecksumError, UnsafePathError
-from planet_provider.transfer.digests import READ_BYTES, Checksum, Expected, Verified, new_hash
-from planet_provider.transfer.local import LocalStore
-from planet_provider.transfer.manifest import MANIFEST, MAX_MANIFEST_BYTES, Entry, parse_manifest
+from planet_provider.transfer.digests import (
+    READ_BYTES,
+    Checksum,
+    Expected,
+    Verified,
+    new_hash,
+)
+from planet_provider.transfer.manifest import (
+    MANIFEST,
+    MAX_MANIFEST_BYTES,
+    Entry,
+    parse_manifest,
+)
 from planet_provider.transfer.names import check_name, check_places
 from planet_provider.transfer.parallel import in_parallel
 from planet_provider.transfer.progress import ProgressCallback, Watch
 from planet_provider.transfer.records import FileRecord
-from planet_provider.transfer.store import Store
+from planet_provider.transfer.stores.base import Store
+from planet_provider.transfer.stores.local import LocalStore
+from planet_provider.wording import and_more, counted, file_size
 
 log = logging.getLogger(__name__)
 

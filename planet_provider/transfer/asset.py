@@ -7,26 +7,31 @@ import mimetypes
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from planet_provider.client import checks
-from planet_provider.client.wording import file_size
+from planet_provider.builders import checks
 from planet_provider.exceptions import InvalidInputError, LinkExpiredError, UnexpectedResponseError
-from planet_provider.transfer.crew import DEFAULT_CONCURRENCY, Ranges
-from planet_provider.transfer.destination import Destination, open_store
-from planet_provider.transfer.digests import Checksum, Expected, check_checksum, is_digest
+from planet_provider.transfer.digests import (
+    Checksum,
+    Expected,
+    check_checksum,
+    is_digest,
+)
+from planet_provider.transfer.download.headers import content_length, content_range
+from planet_provider.transfer.download.pool import DEFAULT_CONCURRENCY, Ranges
+from planet_provider.transfer.download.retry import Patience
+from planet_provider.transfer.download.sources import AssetSource
 from planet_provider.transfer.files import FileTask, Transfers
 from planet_provider.transfer.manifest import Entry
 from planet_provider.transfer.names import check_component, disposition_name, safe_component
 from planet_provider.transfer.parallel import PROGRESS_SECONDS
 from planet_provider.transfer.progress import ProgressCallback
-from planet_provider.transfer.ranges import content_length, content_range
 from planet_provider.transfer.records import FileRecord
-from planet_provider.transfer.sources import AssetSource
-from planet_provider.transfer.tries import Patience
+from planet_provider.transfer.stores.open import Destination, open_store
+from planet_provider.wording import file_size
 
 if TYPE_CHECKING:
     import httpx
 
-    from planet_provider.client.session import PlanetSession
+    from planet_provider.client.http.session import PlanetSession
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +85,7 @@ def download_asset(
     :param item_type: e.g. ``PSScene``.
     :param item_id: Planet item id.
     :param asset_type: e.g. ``ortho_analytic_4b``.
-    :param destination: Folder; see :func:`~planet_provider.transfer.destination.open_store`.
+    :param destination: Folder; see :func:`~planet_provider.transfer.stores.open.open_store`.
     :param checksum: Digest to verify by where there is a choice.
     :param max_concurrency: Connections at once, where the file is large; >= 1. No more than the session has.
     :param overwrite: Fetch the file anew although it is there and agrees.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO, Literal, Protocol, cast
 
-from planet_provider.client import checks
+from planet_provider.builders import checks
 
 Checksum = Literal["sha256", "md5"]
 

@@ -9,22 +9,27 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from planet_provider.client.wording import counted, file_size
 from planet_provider.exceptions import StorageError
-from planet_provider.transfer.crew import Crew, Ranges
-from planet_provider.transfer.digests import Checksum, Expected, Verified, hash_stream
-from planet_provider.transfer.disk import Place, reason_of
-from planet_provider.transfer.fetch import Fetch, Fetched
+from planet_provider.transfer.digests import (
+    Checksum,
+    Expected,
+    Verified,
+    hash_stream,
+)
+from planet_provider.transfer.download.pool import Crew, Ranges
+from planet_provider.transfer.download.retry import Patience
+from planet_provider.transfer.download.single import Fetch, Fetched
+from planet_provider.transfer.download.sources import Source
 from planet_provider.transfer.manifest import Entry
 from planet_provider.transfer.parallel import in_parallel
 from planet_provider.transfer.progress import ProgressCallback, Watch
 from planet_provider.transfer.records import FileRecord
-from planet_provider.transfer.sources import Source
-from planet_provider.transfer.store import Staging, Store
-from planet_provider.transfer.tries import Patience
+from planet_provider.transfer.stores.base import Staging, Store
+from planet_provider.transfer.stores.errors import Place, reason_of
+from planet_provider.wording import counted, file_size
 
 if TYPE_CHECKING:
-    from planet_provider.client.session import PlanetSession
+    from planet_provider.client.http.session import PlanetSession
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from email.message import Message
 from functools import lru_cache
 
-from planet_provider.client.checks import MAX_FILE_NAME_BYTES
+from planet_provider.builders.checks import MAX_FILE_NAME_BYTES
 from planet_provider.exceptions import UnsafePathError
 
-#: Suffixes of what stands beside a file while it arrives; see :mod:`planet_provider.transfer.local`.
+#: Suffixes of what stands beside a file while it arrives; see :mod:`planet_provider.transfer.stores.local`.
 PART = ".part"
 PART_RECORD = ".part.json"
 

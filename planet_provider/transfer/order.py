@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from planet_provider.client import checks, orders
-from planet_provider.client.wording import counted, file_size
+from planet_provider.builders import checks
+from planet_provider.client.api import orders
 from planet_provider.exceptions import TransferError, UnexpectedResponseError
 from planet_provider.transfer.archive import folder_of, is_archive
 from planet_provider.transfer.archive import unpack as unpack_archive
-from planet_provider.transfer.crew import DEFAULT_CONCURRENCY, Ranges
-from planet_provider.transfer.destination import Destination, open_store
 from planet_provider.transfer.digests import Checksum, Expected, check_checksum
-from planet_provider.transfer.disk import Place
+from planet_provider.transfer.download.pool import DEFAULT_CONCURRENCY, Ranges
+from planet_provider.transfer.download.retry import Patience
+from planet_provider.transfer.download.sources import OrderLinks, check_delivery
 from planet_provider.transfer.files import FileTask, Transfers
 from planet_provider.transfer.manifest import (
     MANIFEST,
@@ -31,18 +31,25 @@ from planet_provider.transfer.manifest import (
     parse_manifest,
     recorded_files,
 )
-from planet_provider.transfer.memory import MemoryStaging
 from planet_provider.transfer.names import check_places
 from planet_provider.transfer.parallel import PROGRESS_SECONDS
-from planet_provider.transfer.plan import Globs, PlannedFile, Selection, plan_files, recorded_selection
+from planet_provider.transfer.plan import (
+    Globs,
+    PlannedFile,
+    Selection,
+    plan_files,
+    recorded_selection,
+)
 from planet_provider.transfer.progress import ProgressCallback
 from planet_provider.transfer.records import FileRecord, OrderTransfer
-from planet_provider.transfer.sources import OrderLinks, check_delivery
-from planet_provider.transfer.store import Store, read, write
-from planet_provider.transfer.tries import Patience
+from planet_provider.transfer.stores.base import Store, read, write
+from planet_provider.transfer.stores.errors import Place
+from planet_provider.transfer.stores.memory import MemoryStaging
+from planet_provider.transfer.stores.open import Destination, open_store
+from planet_provider.wording import counted, file_size
 
 if TYPE_CHECKING:
-    from planet_provider.client.session import PlanetSession
+    from planet_provider.client.http.session import PlanetSession
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +79,7 @@ def download_order(
 
     :param session: Session of the account that placed the order.
     :param order_id: Planet order UUID; the order must have ended as success or partial.
-    :param destination: Folder; see :func:`~planet_provider.transfer.destination.open_store`.
+    :param destination: Folder; see :func:`~planet_provider.transfer.stores.open.open_store`.
     :param checksum: Digest to verify by; where the manifest lacks it, the other one is used.
     :param max_concurrency: Connections at once, for files and for parts of large files; >= 1. No more than the
         session has.

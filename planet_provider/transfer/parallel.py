@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from planet_provider.client.interrupt import interrupted_by
+from planet_provider.coordination.interrupt import interrupted_by
 from planet_provider.transfer.progress import ProgressCallback, TransferStoppedError, Watch
 
 T = TypeVar("T")

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from planet_provider.client.wording import and_more
 from planet_provider.exceptions import InvalidInputError, TransferError
+from planet_provider.transfer.download.sources import Result, check_delivery
 from planet_provider.transfer.manifest import MANIFEST, TRANSFER_RECORD, Entry
 from planet_provider.transfer.names import check_places
-from planet_provider.transfer.sources import Result, check_delivery
+from planet_provider.wording import and_more
 
 Globs = str | Iterable[str] | None
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from planet_provider.client.wording import counted, file_size
+from planet_provider.wording import counted, file_size
 
 
 class InfoLogger(Protocol):

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
-from planet_provider.client import checks
-from planet_provider.client.wording import and_more, counted
-from planet_provider.exceptions import ChecksumError, InvalidInputError, StorageError, TransferError
-from planet_provider.transfer.bucket import BucketStore
-from planet_provider.transfer.crew import DEFAULT_CONCURRENCY
-from planet_provider.transfer.destination import Destination, is_local, local_path, open_store
+from planet_provider.builders import checks
+from planet_provider.exceptions import (
+    ChecksumError,
+    InvalidInputError,
+    StorageError,
+    TransferError,
+)
 from planet_provider.transfer.digests import (
     CHECKSUMS,
     Checksum,
@@ -30,8 +31,7 @@ from planet_provider.transfer.digests import (
     hash_stream,
     is_digest,
 )
-from planet_provider.transfer.disk import reason_of
-from planet_provider.transfer.local import LocalStore
+from planet_provider.transfer.download.pool import DEFAULT_CONCURRENCY
 from planet_provider.transfer.manifest import (
     MANIFEST,
     MAX_MANIFEST_BYTES,
@@ -41,16 +41,31 @@ from planet_provider.transfer.manifest import (
     recorded_files,
     recorded_order,
 )
-from planet_provider.transfer.names import OWN_PREFIX, PART, PART_RECORD, check_name
-from planet_provider.transfer.object_store import ObjectStore
+from planet_provider.transfer.names import (
+    OWN_PREFIX,
+    PART,
+    PART_RECORD,
+    check_name,
+)
 from planet_provider.transfer.order import fetch_again
 from planet_provider.transfer.parallel import PROGRESS_SECONDS, in_parallel
 from planet_provider.transfer.progress import ProgressCallback, Watch
 from planet_provider.transfer.records import Verification
-from planet_provider.transfer.store import Store, read
+from planet_provider.transfer.stores.base import Store, read
+from planet_provider.transfer.stores.bucket import BucketStore
+from planet_provider.transfer.stores.errors import reason_of
+from planet_provider.transfer.stores.local import LocalStore
+from planet_provider.transfer.stores.open import (
+    Destination,
+    is_local,
+    local_path,
+    open_store,
+)
+from planet_provider.transfer.stores.spool import ObjectStore
+from planet_provider.wording import and_more, counted
 
 if TYPE_CHECKING:
-    from planet_provider.client.session import PlanetSession
+    from planet_provider.client.http.session import PlanetSession
 
 log = logging.getLogger(__name__)
 

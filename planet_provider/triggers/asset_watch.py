@@ -9,10 +9,10 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from planet_provider.client import data
+from planet_provider.client.api import data
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.responses import not_understood
-from planet_provider.client.session import AsyncPlanetSession
+from planet_provider.client.http.responses import not_understood
+from planet_provider.client.http.session import AsyncPlanetSession
 from planet_provider.exceptions import (
     AuthenticationError,
     ConfigurationError,

@@ -5,7 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from planet_provider.client.assets import asset_reference, is_active, is_inactive, status_line
+from planet_provider.client.api.assets import (
+    asset_reference,
+    is_active,
+    is_inactive,
+    status_line,
+)
 from planet_provider.triggers.asset_watch import AssetPoller, Assets, Item
 from planet_provider.triggers.base import PlanetTrigger
 from planet_provider.triggers.events import done_event

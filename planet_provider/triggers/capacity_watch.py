@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from planet_provider.client import orders
+from planet_provider.client.api import orders
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.session import AsyncPlanetSession
+from planet_provider.client.http.session import AsyncPlanetSession
 from planet_provider.triggers.waiter import Waiter
 from planet_provider.triggers.watch import Poller
 
@@ -83,7 +83,7 @@ class CapacityPoller(Poller[int]):
 def active_orders(stats: dict[str, Any]) -> int:
     """Count queued and running orders of whom the limit is counted by.
 
-    :param stats: As :func:`planet_provider.client.orders.stats` answers.
+    :param stats: As :func:`planet_provider.client.api.orders.stats` answers.
     """
     counts = stats.get("organization") or stats.get("user") or {}
     return int(counts.get("queued_orders") or 0) + int(counts.get("running_orders") or 0)

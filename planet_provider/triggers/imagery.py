@@ -15,16 +15,17 @@ from typing import Any, cast
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from planet_provider.client import checks, data, filters
-from planet_provider.client import geometry as geometries
+from planet_provider.builders import checks, filters
+from planet_provider.builders import geometry as geometries
+from planet_provider.client.api import data
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.redact import redact_text
-from planet_provider.client.wording import counted
 from planet_provider.exceptions import ConfigurationError, InvalidInputError, PlanetError
 from planet_provider.hooks.connection import DEFAULT_CONN_ID
 from planet_provider.hooks.planet import PlanetHook
+from planet_provider.redact import redact_text
 from planet_provider.triggers.imagery_state import ImageryState, moment, stamp
 from planet_provider.triggers.patience import bounded_pages, open_session
+from planet_provider.wording import counted
 
 # Not the trigger's own: a watch belongs to no task, and has no task's log.
 log = logging.getLogger(__name__)
@@ -74,8 +75,8 @@ class PlanetImageryTrigger(BaseEventTrigger):
     when Airflow serializes the DAG, and an error is the DAG's import error.
 
     :param item_types: e.g. ``["PSScene"]``.
-    :param search_filter: Filter of the Data API, as :mod:`planet_provider.client.filters` builds it.
-    :param geometry: Area of interest, as :func:`planet_provider.client.geometry.geometry` takes it. A file is
+    :param search_filter: Filter of the Data API, as :mod:`planet_provider.builders.filters` builds it.
+    :param geometry: Area of interest, as :func:`planet_provider.builders.geometry.geometry` takes it. A file is
         read where the DAG is parsed.
     :param planet_conn_id: Airflow connection of type ``planet``.
     :param poke_interval: Seconds between two looks; > 0. Each is one request at least.

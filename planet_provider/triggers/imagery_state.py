@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from planet_provider.client import checks
+from planet_provider.builders import checks
 from planet_provider.exceptions import UnexpectedResponseError
 
 Batch = dict[str, Any]

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import pendulum
 
-from planet_provider.client import orders
-from planet_provider.client.session import AsyncPlanetSession
+from planet_provider.client.api import orders
+from planet_provider.client.http.session import AsyncPlanetSession
 from planet_provider.triggers.patience import bounded_pages
 
 Page = list[dict[str, Any]]
@@ -53,7 +53,7 @@ class OrderPages:
     async def read(self, session: AsyncPlanetSession, **criteria: Any) -> AsyncGenerator[Page, None]:
         """Yield the pages of a list. Where their size is wrong it is begun again, so rows may come twice.
 
-        :param criteria: As :func:`planet_provider.client.orders.changes` takes them.
+        :param criteria: As :func:`planet_provider.client.api.orders.changes` takes them.
         """
         while True:
             asked, first = self.rows, True

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from planet_provider.client import orders
+from planet_provider.client.api import orders
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.responses import not_understood
-from planet_provider.client.session import AsyncPlanetSession
+from planet_provider.client.http.responses import not_understood
+from planet_provider.client.http.session import AsyncPlanetSession
 from planet_provider.client.states import OrderState
 from planet_provider.exceptions import (
     AuthenticationError,
@@ -30,7 +30,12 @@ from planet_provider.exceptions import (
 from planet_provider.ordering.outcome import summary
 from planet_provider.triggers import watch
 from planet_provider.triggers.budget import Budget
-from planet_provider.triggers.order_pages import OrderPages, Page, Watermark, modified
+from planet_provider.triggers.order_pages import (
+    OrderPages,
+    Page,
+    Watermark,
+    modified,
+)
 from planet_provider.triggers.patience import within
 from planet_provider.triggers.waiter import Waiter
 from planet_provider.triggers.watch import Poller

@@ -7,10 +7,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from planet_provider.client import checks
-from planet_provider.client.cancelling import cancel_for_killed_task
-from planet_provider.client.links import order_page
-from planet_provider.client.session import PlanetSession
+from planet_provider.builders import checks
+from planet_provider.client.api.cancelling import cancel_for_killed_task
+from planet_provider.client.api.links import order_page
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.client.states import OrderState, order_state
 from planet_provider.exceptions import InvalidInputError, PlanetError
 from planet_provider.hooks.planet import PlanetHook

@@ -11,8 +11,9 @@ from functools import cache
 from typing import Any, TypeVar
 
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.ratelimit import RateLimiter, open_store
-from planet_provider.client.session import AsyncPlanetSession
+from planet_provider.client.http.session import AsyncPlanetSession
+from planet_provider.coordination.limiter import RateLimiter
+from planet_provider.coordination.open import open_store
 from planet_provider.exceptions import TransportError, UnexpectedResponseError
 
 _T = TypeVar("_T")

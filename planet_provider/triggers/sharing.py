@@ -15,9 +15,9 @@ from weakref import WeakKeyDictionary
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.redact import redact_text
 from planet_provider.exceptions import ConfigurationError, InvalidInputError, TransportError
 from planet_provider.hooks.planet import PlanetHook
+from planet_provider.redact import redact_text
 from planet_provider.triggers.waiter import Waiter
 from planet_provider.triggers.watch import Poller
 

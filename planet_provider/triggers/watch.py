@@ -16,8 +16,8 @@ from dataclasses import replace
 from typing import ClassVar, Generic, TypeVar
 
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.responses import not_understood
-from planet_provider.client.session import AsyncPlanetSession
+from planet_provider.client.http.responses import not_understood
+from planet_provider.client.http.session import AsyncPlanetSession
 from planet_provider.exceptions import (
     AuthenticationError,
     ConfigurationError,

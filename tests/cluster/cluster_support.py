@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from planet_provider.client.redis_url import redis_client
+from planet_provider.coordination.redis_url import redis_client
 from planet_provider.sandbox import Sandbox
 
 POLICY = """

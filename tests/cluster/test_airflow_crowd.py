@@ -12,10 +12,11 @@ import pytest
 from benchmarks.redis_server import RedisServer
 from demo.local_airflow import LocalAirflow
 from demo.processes import ended_by_signals
-from planet_provider.client import data, order_request, orders
+from planet_provider.builders import order_request
+from planet_provider.client.api import data, orders
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.redis_url import redis_client
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.http.session import PlanetSession
+from planet_provider.coordination.redis_url import redis_client
 from planet_provider.sandbox import Sandbox, SandboxConfig, run
 
 pytestmark = [

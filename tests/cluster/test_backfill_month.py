@@ -21,7 +21,12 @@ from demo.local_airflow import LocalAirflow
 from demo.metadata import TaskRow
 from demo.postgres import postgres_server
 from demo.processes import REPOSITORY, ended_by_signals
-from planet_provider.sandbox import Fault, Sandbox, SandboxConfig, run
+from planet_provider.sandbox import (
+    Fault,
+    Sandbox,
+    SandboxConfig,
+    run,
+)
 
 pytestmark = [
     pytest.mark.cluster,

@@ -23,8 +23,13 @@ from demo.cluster_airflow import ClusterAirflow
 from demo.metadata import Metadata, Recorder, TaskRow
 from demo.postgres import postgres_server
 from demo.processes import REPOSITORY, ended_by_signals
-from planet_provider.client.redis_url import redis_client
-from planet_provider.sandbox import Fault, Sandbox, SandboxConfig, run
+from planet_provider.coordination.redis_url import redis_client
+from planet_provider.sandbox import (
+    Fault,
+    Sandbox,
+    SandboxConfig,
+    run,
+)
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 

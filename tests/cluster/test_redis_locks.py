@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.redis_server import RedisServer
-from planet_provider.client.locks import RedisLocks, open_locks
-from planet_provider.client.redis_url import redis_client
+from planet_provider.coordination.locks import RedisLocks, open_locks
+from planet_provider.coordination.redis_url import redis_client
 from planet_provider.exceptions import LockTimeoutError, RateLimitStoreError
 from ratelimit_support import Record, processes
 

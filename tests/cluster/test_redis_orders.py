@@ -12,10 +12,10 @@ import redis as redis_py
 
 from benchmarks.redis_server import RedisServer
 from client_support import order_request, session_of
-from planet_provider.client.redis_url import redis_client
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.http.session import PlanetSession
+from planet_provider.coordination.journal import Record, open_ledger
+from planet_provider.coordination.redis_url import redis_client
 from planet_provider.exceptions import LockTimeoutError, RateLimitStoreError
-from planet_provider.ordering.ledger import Record, open_ledger
 from planet_provider.ordering.place import place_order
 from planet_provider.sandbox import Sandbox
 
@@ -145,7 +145,7 @@ def test_records(redis: RedisServer, client: redis_py.Redis, monkeypatch: pytest
     ledger, record = open_ledger(redis.url), Record(2_000_000_000.0, str(uuid.uuid4()))
     ledger.remembers_seconds()
     ledger.write("old", Record(1.0))
-    monkeypatch.setattr("planet_provider.ordering.ledger.SWEEPS", 1.0)
+    monkeypatch.setattr("planet_provider.coordination.journal.SWEEPS", 1.0)
     ledger.write("new", record)
     assert (ledger.read("new"), ledger.read("old")) == ([record], [])
     assert client.keys("*") == ["planet-orders"]

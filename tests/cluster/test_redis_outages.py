@@ -13,9 +13,10 @@ from typing import NamedTuple
 import pytest
 
 from benchmarks.redis_server import RedisServer
-from planet_provider.client import redis_url
-from planet_provider.client.ratelimit import RateLimiter, fallback, open_store
-from planet_provider.client.redis_url import redis_client
+from planet_provider.coordination import fallback, redis_url
+from planet_provider.coordination.limiter import RateLimiter
+from planet_provider.coordination.open import open_store
+from planet_provider.coordination.redis_url import redis_client
 from planet_provider.exceptions import RateLimitStoreError
 from ratelimit_support import CREDENTIAL, RATE_CLASS, Record, densest, processes, start_at_once, take_for
 

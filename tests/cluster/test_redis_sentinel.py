@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.redis_server import RedisServer
-from planet_provider.client.ratelimit import open_store
-from planet_provider.client.redis_url import redis_client
+from planet_provider.coordination.open import open_store
+from planet_provider.coordination.redis_url import redis_client
 from planet_provider.exceptions import RateLimitStoreError
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]

@@ -9,10 +9,17 @@ import pytest
 import redis as redis_py
 
 from benchmarks.redis_server import RedisServer
-from planet_provider.client.ratelimit import RateLimiter, Reservation, open_store
-from planet_provider.client.ratelimit.redis_store import RedisStore
-from planet_provider.client.ratelimit.slots import EASING, MIN_SPEED, QUICK_EASING, Slots
-from planet_provider.client.redis_url import redis_client
+from planet_provider.coordination.limiter import RateLimiter
+from planet_provider.coordination.open import open_store
+from planet_provider.coordination.redis_store import RedisStore
+from planet_provider.coordination.redis_url import redis_client
+from planet_provider.coordination.slots import (
+    EASING,
+    MIN_SPEED,
+    QUICK_EASING,
+    Slots,
+)
+from planet_provider.coordination.store import Reservation
 from planet_provider.exceptions import RateLimitStoreError
 from ratelimit_support import CREDENTIAL, RATE_CLASS, Record, start_at_once, take
 

@@ -9,8 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from planet_provider.client.ratelimit import open_store
-from planet_provider.client.ratelimit.fallback import RETRY_SECONDS
+from planet_provider.coordination.fallback import RETRY_SECONDS
+from planet_provider.coordination.open import open_store
 
 
 def main(folder: Path) -> None:

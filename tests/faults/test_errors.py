@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from client_support import ANY, HASTY, NO_ORDER, Connect, config_of, limiter_of, order_request
-from planet_provider.client import data, orders
+from planet_provider.client.api import data, orders
 from planet_provider.exceptions import (
     APIError,
     AuthenticationError,

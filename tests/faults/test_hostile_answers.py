@@ -16,10 +16,10 @@ from urllib.parse import quote
 import pytest
 
 from client_support import ANY, NO_ORDER, Connect, limiter_of
-from planet_provider.client import data, orders
+from planet_provider.client.api import data, orders
 from planet_provider.client.call import Call
 from planet_provider.client.config import DOCUMENTED_RATES, PlanetConfig
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.exceptions import (
     APIError,
     AuthenticationError,

@@ -17,8 +17,14 @@ import pytest
 from once_support import live
 
 from client_support import dies_after_its_post, order_request, session_of
-from planet_provider.client import orders, waiting
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.api import orders
+from planet_provider.client.http.session import PlanetSession
+from planet_provider.coordination.journal import (
+    FileLedger,
+    MemoryLedger,
+    Record,
+    encode,
+)
 from planet_provider.exceptions import (
     APIError,
     LockTimeoutError,
@@ -29,7 +35,7 @@ from planet_provider.exceptions import (
 )
 from planet_provider.ordering import notes as noting
 from planet_provider.ordering import place as placing
-from planet_provider.ordering.ledger import FileLedger, MemoryLedger, Record, encode
+from planet_provider.ordering import waiting
 from planet_provider.ordering.outcome import summary
 from planet_provider.ordering.place import place_order
 from planet_provider.sandbox import Fault, Sandbox

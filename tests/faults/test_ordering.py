@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from client_support import NO_ORDER, order_request, session_of
-from planet_provider.client import orders
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.api import orders
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.exceptions import (
     AuthenticationError,
     BadRequestError,

@@ -15,14 +15,17 @@ import pytest
 
 from client_support import config_of, order_request
 from gate import gate_to
-from planet_provider.client import network, orders
+from planet_provider.client.api import orders
+from planet_provider.client.auth.credentials import OAuthClient
+from planet_provider.client.auth.token_cache import forget_tokens
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.credentials import OAuthClient
-from planet_provider.client.interrupt import interrupted_by
-from planet_provider.client.ratelimit import MemoryStore, RateLimiter, Reservation
-from planet_provider.client.ratelimit.line import line
-from planet_provider.client.session import AsyncPlanetSession, PlanetSession
-from planet_provider.client.shared_token import forget_tokens
+from planet_provider.client.http import transport
+from planet_provider.client.http.session import AsyncPlanetSession, PlanetSession
+from planet_provider.coordination.interrupt import interrupted_by
+from planet_provider.coordination.limiter import RateLimiter
+from planet_provider.coordination.memory_store import MemoryStore
+from planet_provider.coordination.queue import line
+from planet_provider.coordination.store import Reservation
 from planet_provider.exceptions import PlanetError, RateLimitError, RateLimitQueueError
 from planet_provider.sandbox import Fault, Sandbox
 from planet_provider.sandbox.auth import TOKEN_PATH
@@ -232,10 +235,10 @@ def test_a_body_that_is_read_past_httpx_counts_until_it_is_closed(planet_sandbox
     content = httpx.get(link, follow_redirects=True).content
     with narrow(planet_sandbox) as session, session.open(link, rate_class=DOWNLOAD) as response:
         first = next(response.iter_raw())
-        stream = network.stream_of(response)
+        stream = transport.stream_of(response)
         assert stream is not None
         if len(first) < len(content):
-            assert network.read_body(stream, memoryview(bytearray(10)), response)
+            assert transport.read_body(stream, memoryview(bytearray(10)), response)
         assert under_way(session) == 1
         response.close()
         assert under_way(session) == 0

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from client_support import ANY, config_of, limiter_of
-from planet_provider.client import data, orders
+from planet_provider.client.api import data, orders
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.ratelimit.file_store import FileStore
-from planet_provider.client.session import AsyncPlanetSession, PlanetSession
+from planet_provider.client.http.session import AsyncPlanetSession, PlanetSession
+from planet_provider.coordination.file_store import FileStore
 from planet_provider.sandbox import Fault, Sandbox
 from ratelimit_support import processes
 

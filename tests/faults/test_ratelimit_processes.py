@@ -17,11 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from planet_provider.client.flock import LockedFile
-from planet_provider.client.ratelimit import RateLimiter, file_store, open_store
-from planet_provider.client.ratelimit.fallback import FallbackStore
-from planet_provider.client.ratelimit.file_store import FileStore
-from planet_provider.client.ratelimit.memory import MemoryStore
+from planet_provider.coordination import file_store
+from planet_provider.coordination.fallback import FallbackStore
+from planet_provider.coordination.file_store import FileStore
+from planet_provider.coordination.flock import LockedFile
+from planet_provider.coordination.limiter import RateLimiter
+from planet_provider.coordination.memory_store import MemoryStore
+from planet_provider.coordination.open import open_store
 from ratelimit_support import (
     CREDENTIAL,
     RATE_CLASS,

@@ -20,12 +20,13 @@ import pytest
 
 from client_support import HASTY, Connect, config_of, item_ids, limiter_of, order_request
 from gate import gate_to
-from planet_provider.client import orders, shared_token, token_requests
-from planet_provider.client.auth import api_key_of, who_is
+from planet_provider.client.api import orders
+from planet_provider.client.auth import token_cache, token_requests
+from planet_provider.client.auth.credentials import Login, OAuthClient
+from planet_provider.client.auth.flows import api_key_of, who_is
+from planet_provider.client.auth.token_cache import forget_tokens
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.credentials import Login, OAuthClient
-from planet_provider.client.session import AsyncPlanetSession, PlanetSession
-from planet_provider.client.shared_token import forget_tokens
+from planet_provider.client.http.session import AsyncPlanetSession, PlanetSession
 from planet_provider.exceptions import (
     AuthenticationError,
     ConfigurationError,
@@ -109,7 +110,7 @@ class TokenClock:
 @pytest.fixture
 def clock(planet_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> TokenClock:
     clock = TokenClock(planet_sandbox)
-    for module in (shared_token, token_requests):
+    for module in (token_cache, token_requests):
         monkeypatch.setattr(module, "time", clock)
     return clock
 

@@ -12,8 +12,8 @@ import pytest
 from transfer_support import HASTY, QUICK, files_below, session
 
 from client_support import item_ids
-from planet_provider.client import data
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.api import data
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.exceptions import (
     AssetError,
     AssetUnavailableError,

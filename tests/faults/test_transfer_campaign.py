@@ -18,7 +18,7 @@ import pytest
 from fault_server import FaultServer, Kind, Order, Trouble, made_order, serving
 
 from planet_provider.client.config import DOCUMENTED_RATES, PlanetConfig
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.exceptions import (
     ChecksumError,
     ContentChangedError,
@@ -174,7 +174,7 @@ import sys
 import time
 sys.path.insert(0, sys.argv[1])
 from test_transfer_campaign import config, PATIENCE, RANGES
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.transfer import download_order
 
 url, order_id, folder = sys.argv[2:]

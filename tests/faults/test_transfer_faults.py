@@ -22,8 +22,8 @@ from transfer_support import (
 )
 
 from client_support import session_of
-from planet_provider.client import orders
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.api import orders
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.exceptions import (
     ChecksumError,
     IncompleteTransferError,

@@ -19,7 +19,7 @@ from transfer_support import (
 )
 
 from client_support import session_of
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.sandbox import Fault, Sandbox
 from planet_provider.transfer import download_order
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.planet_sandbox(**QUICK)
 TASK = """
 import sys
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.transfer import download_order
 
 url, key, order_id, folder = sys.argv[1:]

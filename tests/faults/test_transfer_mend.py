@@ -16,8 +16,13 @@ import pytest
 from fault_server import FaultServer, Order, Trouble, made_order, serving
 
 from planet_provider.client.config import DOCUMENTED_RATES, PlanetConfig
-from planet_provider.client.session import PlanetSession
-from planet_provider.exceptions import ChecksumError, ServerError, StorageError, TransferError
+from planet_provider.client.http.session import PlanetSession
+from planet_provider.exceptions import (
+    ChecksumError,
+    ServerError,
+    StorageError,
+    TransferError,
+)
 from planet_provider.transfer import download_order, verify
 from planet_provider.transfer.verify import mend
 
@@ -131,7 +136,7 @@ def test_a_part_that_was_left_beside_a_whole_file_goes(
 BOUNDED = """
 import pickle, resource, sys
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.exceptions import PlanetError
 from planet_provider.transfer import download_order
 
@@ -183,9 +188,9 @@ IN_PLACE = """
 import os, sys, time
 from fsspec.implementations.local import LocalFileSystem
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.transfer import download_order
-from planet_provider.transfer.object_store import ObjectStore
+from planet_provider.transfer.stores.spool import ObjectStore
 
 class InPlace(LocalFileSystem):
     protocol = "inplace"

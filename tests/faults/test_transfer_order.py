@@ -24,7 +24,7 @@ from transfer_support import (
 )
 
 from client_support import session_of
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.exceptions import (
     InvalidInputError,
     OrderError,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from transfer_support import HASTY, QUICK, order_id, session, storage_requests
 
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.exceptions import ChecksumError, IncompleteTransferError, StorageError
 from planet_provider.sandbox import Fault, Sandbox
 from planet_provider.transfer import download_order, verify, verify_file
@@ -207,7 +207,7 @@ def test_one_object(destination: StoragePath) -> None:
 @pytest.mark.ci
 def test_a_large_object_goes_in_parts(destination: StoragePath, tmp_path: Path) -> None:
     from planet_provider.transfer.digests import Expected
-    from planet_provider.transfer.object_store import ObjectStore
+    from planet_provider.transfer.stores.spool import ObjectStore
 
     store = ObjectStore(destination.fs, destination.path, spool_dir=tmp_path)
     chunk = bytes(range(256)) * 4096

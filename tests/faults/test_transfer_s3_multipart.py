@@ -22,15 +22,15 @@ import pytest
 from s3_front import Mishap, S3Front, s3_front
 from transfer_support import HASTY, QUICK, order_id, session, storage_requests
 
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.exceptions import ChecksumError, IncompleteTransferError, TransferError
 from planet_provider.sandbox import Fault, Sandbox
-from planet_provider.transfer import bucket as bucket_module
 from planet_provider.transfer import download_order, verify, verify_file
-from planet_provider.transfer.bucket import BucketStore
 from planet_provider.transfer.digests import Expected
-from planet_provider.transfer.multipart import MEMORY, PART_BYTES, Memory
-from planet_provider.transfer.store import read, write
+from planet_provider.transfer.stores import bucket as bucket_module
+from planet_provider.transfer.stores.base import read, write
+from planet_provider.transfer.stores.bucket import BucketStore
+from planet_provider.transfer.stores.multipart import MEMORY, PART_BYTES, Memory
 
 __all__ = ["order_id", "session"]
 
@@ -426,7 +426,7 @@ def test_nothing_is_left_of_a_file_that_failed(
 
 _WORKER = """
 import sys
-from planet_provider.transfer.bucket import BucketStore
+from planet_provider.transfer.stores.bucket import BucketStore
 from planet_provider.transfer.digests import Expected
 from obstore.store import S3Store
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from client_support import order_request, session_of
-from planet_provider.client import orders
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.api import orders
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.sandbox import Fault, Sandbox
 from planet_provider.sandbox.recorder import RecordedRequest
 from planet_provider.transfer import Patience

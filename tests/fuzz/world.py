@@ -17,13 +17,13 @@ from airflow.sdk.execution_time.context import OutletEventAccessors
 from front import Front
 
 from client_support import ANY, ORDERABLE
-from planet_provider.client import (
+from planet_provider.builders import (
+    delivery,
     filters,
     geometry,
-    order_delivery,
     order_options,
     order_request,
-    order_tools,
+    tools,
 )
 from planet_provider.exceptions import PlanetError
 from planet_provider.hooks.planet import PlanetHook
@@ -368,13 +368,13 @@ def builder_calls(world: World) -> dict[str, Call]:
         ),
         (geometry.geometry, {"value": {"type": "Feature", "geometry": AOI, "properties": {}}}),
         (geometry.search_geometry, {"value": AOI, "max_vertices": 500}),
-        (order_tools.clip, {"aoi": AOI, "max_vertices": 500}),
-        (order_tools.composite, {"group_by": "order"}),
-        (order_tools.coregister, {"anchor_item": world.item_id}),
-        (order_tools.file_format, {"file_format": "COG"}),
-        (order_tools.reproject, {"projection": "EPSG:4326", "resolution": 3.0, "kernel": "near"}),
+        (tools.clip, {"aoi": AOI, "max_vertices": 500}),
+        (tools.composite, {"group_by": "order"}),
+        (tools.coregister, {"anchor_item": world.item_id}),
+        (tools.file_format, {"file_format": "COG"}),
+        (tools.reproject, {"projection": "EPSG:4326", "resolution": 3.0, "kernel": "near"}),
         (
-            order_tools.tile,
+            tools.tile,
             {
                 "tile_size": 1000,
                 "origin_x": 1.5,
@@ -384,24 +384,24 @@ def builder_calls(world: World) -> dict[str, Call]:
                 "conformal_x_scaling": True,
             },
         ),
-        (order_tools.toar, {"scale_factor": 20_000}),
-        (order_tools.harmonize, {"target_sensor": "Sentinel-2"}),
-        (order_tools.bandmath, {"*": ["b1", "b2 / b1"], "pixel_type": "32R"}),
-        (order_tools.normalized, {"tool": {"clip": {"aoi": AOI}}, "field": "tools[0]"}),
-        (order_delivery.delivery, {"*": [{"archive_type": "zip"}]}),
-        (order_delivery.zip_archive, {"single_archive": True, "archive_filename": "{{name}}.zip"}),
+        (tools.toar, {"scale_factor": 20_000}),
+        (tools.harmonize, {"target_sensor": "Sentinel-2"}),
+        (tools.bandmath, {"*": ["b1", "b2 / b1"], "pixel_type": "32R"}),
+        (tools.normalized, {"tool": {"clip": {"aoi": AOI}}, "field": "tools[0]"}),
+        (delivery.delivery, {"*": [{"archive_type": "zip"}]}),
+        (delivery.zip_archive, {"single_archive": True, "archive_filename": "{{name}}.zip"}),
         (
-            order_delivery.amazon_s3,
+            delivery.amazon_s3,
             {**cloud, "aws_access_key_id": "a", "aws_secret_access_key": "b", "aws_region": "us-west-2"},
         ),
         (
-            order_delivery.azure_blob_storage,
+            delivery.azure_blob_storage,
             {"account": "a", "container": "c", "sas_token": "t", "storage_endpoint_suffix": None},
         ),
-        (order_delivery.google_cloud_storage, {**cloud, "credentials": "e30="}),
-        (order_delivery.google_earth_engine, {"project": "p", "collection": "c"}),
+        (delivery.google_cloud_storage, {**cloud, "credentials": "e30="}),
+        (delivery.google_earth_engine, {"project": "p", "collection": "c"}),
         (
-            order_delivery.oracle_cloud_storage,
+            delivery.oracle_cloud_storage,
             {
                 **cloud,
                 "customer_access_key_id": "a",
@@ -411,7 +411,7 @@ def builder_calls(world: World) -> dict[str, Call]:
             },
         ),
         (
-            order_delivery.s3_compatible,
+            delivery.s3_compatible,
             {
                 **cloud,
                 "endpoint": "https://s3.example.org",
@@ -421,9 +421,9 @@ def builder_calls(world: World) -> dict[str, Call]:
                 "use_path_style": True,
             },
         ),
-        (order_delivery.destination, {"ref": "pl:destinations/x", "path_prefix": "fields"}),
+        (delivery.destination, {"ref": "pl:destinations/x", "path_prefix": "fields"}),
         (
-            order_delivery.check_delivery,
+            delivery.check_delivery,
             {"given": {"google_cloud_storage": {**cloud, "credentials": "e30="}}},
         ),
         (

@@ -22,7 +22,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from shared_airflow import LONG_SECONDS, RUN_SECONDS, SharedAirflow
 
 from planet_provider import get_provider_info
-from planet_provider.client.links import order_page
+from planet_provider.client.api.links import order_page
 from planet_provider.sandbox import SandboxConfig, run
 from planet_provider.sandbox.bundles import choose
 

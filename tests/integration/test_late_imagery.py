@@ -11,9 +11,10 @@ import pytest
 from shared_airflow import DAY, LATE, LATE_DAY, RUN_SECONDS, SharedAirflow, fast, midnight
 
 from example_dags.planet_late_imagery import AOI, OLDEST, SETTLED, has_partitions
-from planet_provider.client import data, filters
+from planet_provider.builders import filters
+from planet_provider.client.api import data
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.sandbox import Sandbox
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

@@ -13,9 +13,10 @@ import pytest
 from shared_airflow import DAY, NEW, RUN_SECONDS, SharedAirflow
 
 from example_dags.planet_new_imagery import AOI
-from planet_provider.client import data, filters
+from planet_provider.builders import filters
+from planet_provider.client.api import data
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.sandbox import Sandbox, SandboxConfig, run
 
 pytestmark = pytest.mark.integration

@@ -10,7 +10,12 @@ from shared_airflow import RUN_SECONDS, SharedAirflow
 
 from demo.local_airflow import RunFailedError
 from demo.metadata import TaskRow
-from planet_provider.sandbox import Fault, Sandbox, SandboxConfig, run
+from planet_provider.sandbox import (
+    Fault,
+    Sandbox,
+    SandboxConfig,
+    run,
+)
 from planet_provider.sandbox.bundles import choose
 
 pytestmark = [pytest.mark.integration, pytest.mark.ci]

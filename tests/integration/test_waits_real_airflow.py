@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 from shared_airflow import LONG_SECONDS, RUN_SECONDS, SharedAirflow
 
+from planet_provider.client.api.orders import create
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.orders import create
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.sandbox import Sandbox, SandboxConfig, run
 from planet_provider.sandbox.bundles import choose
 from planet_provider.triggers.order_watch import SINGLE_LOOKS_PER_MINUTE

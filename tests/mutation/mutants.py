@@ -16,8 +16,8 @@ from cosmic_ray.mutating import mutate_code
 TARGETS = (
     "planet_provider/ordering",
     "planet_provider/transfer",
-    "planet_provider/client/ratelimit",
-    "planet_provider/client/retry.py",
+    "planet_provider/coordination",
+    "planet_provider/client/http/retry.py",
     "planet_provider/triggers",
 )
 #: Operators whose mutants say nothing about tests: no change at all, or a name that exists nowhere.

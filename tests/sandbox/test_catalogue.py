@@ -15,7 +15,12 @@ import pytest
 from shapely.geometry import box, shape
 
 from planet_provider.sandbox.assets import ASSETS
-from planet_provider.sandbox.catalogue import DAYS, DAYS_AHEAD, ITEM_TYPES, Catalogue
+from planet_provider.sandbox.catalogue import (
+    DAYS,
+    DAYS_AHEAD,
+    ITEM_TYPES,
+    Catalogue,
+)
 from planet_provider.sandbox.filters import FilterError, parse_instant
 
 NOW = datetime(2026, 3, 10, 15, 30, tzinfo=timezone.utc)

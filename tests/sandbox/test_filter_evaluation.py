@@ -14,7 +14,12 @@ from shapely.affinity import rotate
 from shapely.geometry import LineString, Point, box, mapping, shape
 
 from planet_provider.sandbox.catalogue import ITEM_TYPES, Catalogue, Item
-from planet_provider.sandbox.filters import FilterError, compile, matches, parse_instant
+from planet_provider.sandbox.filters import (
+    FilterError,
+    compile,
+    matches,
+    parse_instant,
+)
 
 NOW = datetime(2026, 3, 10, 15, 30, tzinfo=timezone.utc)
 CATALOGUE = Catalogue(seed=5, items=700, now=NOW)

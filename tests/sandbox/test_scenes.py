@@ -24,7 +24,12 @@ from rasterio.warp import Resampling, reproject, transform_bounds
 from shapely.geometry import Point, box, mapping
 
 from planet_provider.sandbox import scenes
-from planet_provider.sandbox.assets import ASSETS, TIFF, UDM2_BANDS, UnknownAssetError
+from planet_provider.sandbox.assets import (
+    ASSETS,
+    TIFF,
+    UDM2_BANDS,
+    UnknownAssetError,
+)
 from planet_provider.sandbox.catalogue import Catalogue, Item
 from planet_provider.sandbox.raster import grid_of, utm_epsg
 

@@ -29,7 +29,12 @@ from sdk import (
 )
 from shapely.geometry import box, shape
 
-from planet_provider.sandbox import Fault, RecordedRequest, Sandbox, run
+from planet_provider.sandbox import (
+    Fault,
+    RecordedRequest,
+    Sandbox,
+    run,
+)
 
 pytest_plugins = ("sdk",)
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from plain_http import Api
 
-from planet_provider.client.links import order_page
+from planet_provider.client.api.links import order_page
 from planet_provider.sandbox import Fault, Sandbox
 
 pytestmark = pytest.mark.planet_sandbox(rate_limits=False, scene_pixels=64)

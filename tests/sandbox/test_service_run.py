@@ -21,7 +21,12 @@ import httpx
 import pytest
 from plain_http import Connect
 
-from planet_provider.sandbox import Fault, Sandbox, SandboxConfig, run
+from planet_provider.sandbox import (
+    Fault,
+    Sandbox,
+    SandboxConfig,
+    run,
+)
 from planet_provider.sandbox.cli import main
 from planet_provider.sandbox.clock import SandboxClock
 

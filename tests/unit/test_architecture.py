@@ -17,25 +17,38 @@ import planet_provider
 PACKAGE = Path(planet_provider.__file__).parent
 OURS = PACKAGE.name
 
+#: The rooms of each floor know those of lower floors alone. The lowest are modules without imports of ours.
+LEAVES = {"exceptions", "wording", "redact", "known_secrets"}
+BUILDERS = {*LEAVES, "builders"}
+CLIENT = {*BUILDERS, "coordination", "client"}
+WORK = {*CLIENT, "ordering", "transfer"}
+
 LAYERS = {
     "exceptions": set(),
-    "client": {"exceptions"},
-    "ordering": {"client", "exceptions"},
-    "transfer": {"client", "exceptions"},
-    "hooks": {"client", "ordering", "transfer", "exceptions"},
-    "triggers": {"hooks", "client", "ordering", "transfer", "exceptions"},
-    "sensors": {"triggers", "hooks", "client", "ordering", "transfer", "exceptions"},
-    "operators": {"triggers", "hooks", "client", "ordering", "transfer", "exceptions"},
-    "notebook": {"client", "ordering", "transfer", "exceptions"},
+    "wording": set(),
+    "known_secrets": set(),
+    "redact": {"known_secrets"},
+    "builders": LEAVES,
+    "coordination": LEAVES,
+    "client": {*BUILDERS, "coordination"},
+    "ordering": CLIENT,
+    "transfer": CLIENT,
+    "export": WORK,
+    "links": WORK,
+    "hooks": {*WORK, "export"},
+    "triggers": {*WORK, "hooks"},
+    "sensors": {*WORK, "triggers", "hooks", "links"},
+    "operators": {*WORK, "triggers", "hooks", "links", "export"},
+    "notebook": WORK,
     "sandbox": set(),
 }
 
 #: Libraries that only the layers named may import, at any place in their modules.
 RESERVED = {
-    "airflow": {"hooks", "triggers", "sensors", "operators"},
+    "airflow": {"hooks", "links", "triggers", "sensors", "operators"},
     "httpcore": {"client"},
     "httpx": {"client", "transfer"},
-    "pyarrow": {"transfer"},
+    "pyarrow": {"export"},
     "tqdm": {"notebook"},
     "aiohttp": {"sandbox"},
     "planet": set(),

@@ -138,13 +138,13 @@ def test_blocks_are_found() -> None:
 
 def test_a_wrong_block_is_told() -> None:
     text = (
-        "- item\n\n  ```python\n  from planet_provider.client import filters, nothing\n"
+        "- item\n\n  ```python\n  from planet_provider.builders import filters, nothing\n"
         "  from planet_provider.nowhere import it\n  filters.no_such_filter()\n  ```\n"
     )
     [block] = blocks_of("page.md", text)
     assert block.line == 3
     assert missing_names(block.tree) == [
-        "planet_provider.client.nothing",
+        "planet_provider.builders.nothing",
         "planet_provider.nowhere.it",
-        "planet_provider.client.filters.no_such_filter",
+        "planet_provider.builders.filters.no_such_filter",
     ]

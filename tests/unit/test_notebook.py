@@ -12,9 +12,14 @@ from typing import Any
 import pytest
 
 from client_support import ORDERABLE, order_request, session_of
-from planet_provider.client import data, orders
+from planet_provider.client.api import data, orders
 from planet_provider.exceptions import ConfigurationError
-from planet_provider.notebook import DownloadBar, StateBar, wait_for_asset, wait_for_order
+from planet_provider.notebook import (
+    DownloadBar,
+    StateBar,
+    wait_for_asset,
+    wait_for_order,
+)
 from planet_provider.sandbox import Sandbox
 from planet_provider.transfer import Progress, download_asset, download_order
 

@@ -7,7 +7,7 @@ import os
 
 from airflow.sdk import DAG, task
 
-from planet_provider.client import data, orders
+from planet_provider.client.api import data, orders
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.sensors.orders import PlanetOrderSensor
 

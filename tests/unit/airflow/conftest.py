@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk.execution_time import task_runner
 from airflow_support import CONNECTION, FAST, Connect, FakeSupervisor, FakeTaskInstance, Runner, Scenes
 
-from planet_provider.client.shared_token import forget_tokens
+from planet_provider.client.auth.token_cache import forget_tokens
 from planet_provider.sandbox import Sandbox
 from planet_provider.sandbox.bundles import choose
 

@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk import Asset, AssetAlias
 from airflow_support import AOI, FakeTaskInstance, Runner, Scenes
 
-from planet_provider.client import order_tools
+from planet_provider.builders import tools
 from planet_provider.operators.assets import PlanetActivateAssetOperator, PlanetDownloadAssetOperator
 from planet_provider.operators.orders import PlanetCreateOrderOperator, PlanetDownloadOrderOperator
 from planet_provider.sandbox import Fault, Sandbox
@@ -30,7 +30,7 @@ def order_id(planet: Sandbox, scenes: Scenes) -> str:
         name="x",
         items=scenes.items,
         product_bundle="visual",
-        tools=[order_tools.clip(AOI)],
+        tools=[tools.clip(AOI)],
         outlets=[IMAGERY],
     )
     runner = Runner()

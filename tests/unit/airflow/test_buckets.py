@@ -20,9 +20,9 @@ from planet_provider.hooks import buckets
 from planet_provider.hooks.storage import store_and_name, store_at
 from planet_provider.operators.search import PlanetSearchOperator
 from planet_provider.sandbox import Sandbox
-from planet_provider.transfer.bucket import BucketStore
-from planet_provider.transfer.object_store import ObjectStore
-from planet_provider.transfer.store import read, write
+from planet_provider.transfer.stores.base import read, write
+from planet_provider.transfer.stores.bucket import BucketStore
+from planet_provider.transfer.stores.spool import ObjectStore
 
 
 @pytest.fixture(autouse=True)

@@ -16,10 +16,15 @@ from airflow.sdk.execution_time import supervisor, task_runner
 from airflow.sdk.execution_time.comms import ErrorResponse
 from airflow_support import CONNECTION, Connect
 
-from planet_provider.client import orders
+from planet_provider.client.api import orders
+from planet_provider.client.auth.credentials import Login, OAuthClient
 from planet_provider.client.config import DEFAULT_BASE_URL, RATE_SHARE, PlanetConfig
-from planet_provider.client.credentials import Login, OAuthClient
-from planet_provider.exceptions import ConfigurationError, CredentialsError, PlanetError, TransportError
+from planet_provider.exceptions import (
+    ConfigurationError,
+    CredentialsError,
+    PlanetError,
+    TransportError,
+)
 from planet_provider.hooks import planet as hook_module
 from planet_provider.hooks.connection import KNOWN_EXTRAS, default_store
 from planet_provider.hooks.planet import PlanetHook

@@ -15,7 +15,8 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow.sdk.execution_time import task_runner
 from airflow_support import Connect, FakeTaskInstance, Runner, Scenes, await_condition, let_time_pass
 
-from planet_provider.client import filters, order_delivery, order_tools
+from planet_provider.builders import delivery as order_delivery
+from planet_provider.builders import filters, tools
 from planet_provider.exceptions import (
     BadRequestError,
     OrderCancelledError,
@@ -175,7 +176,7 @@ def test_every_parameter_reaches_planet(planet: Sandbox, runner: Runner, create:
             name="day {{ ds }}",
             product_bundle="analytic_sr_udm2",
             fallback_bundles=["analytic_udm2", "visual"],
-            tools=[order_tools.reproject("EPSG:32610")],
+            tools=[tools.reproject("EPSG:32610")],
             delivery=order_delivery.zip_archive(single_archive=True),
             order_type="partial",
             stac=True,

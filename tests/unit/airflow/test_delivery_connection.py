@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, Connec
 from airflow.sdk.execution_time import task_runner
 from airflow_support import FakeTaskInstance, Runner, Scenes
 
-from planet_provider.client import order_delivery
+from planet_provider.builders import delivery as order_delivery
 from planet_provider.exceptions import (
     BadRequestError,
     ConfigurationError,

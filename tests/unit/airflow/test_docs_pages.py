@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from airflow_support import AOI, FAST, Connect, Scenes
 
-from planet_provider.client import spec
-from planet_provider.client.shared_token import forget_tokens
+from planet_provider.builders import spec
+from planet_provider.client.auth.token_cache import forget_tokens
 from planet_provider.hooks.connection import KNOWN_EXTRAS
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.sandbox import Sandbox

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow_support import AOI, FakeTaskInstance, Runner
 
-from planet_provider.client import filters
+from planet_provider.builders import filters
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.operators.search import PlanetSearchOperator
 from planet_provider.operators.stats import PlanetSearchStatsOperator

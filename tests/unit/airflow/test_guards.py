@@ -11,7 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_support import FakeTaskInstance, Runner, Scenes
 
-from planet_provider.client import order_tools
+from planet_provider.builders import tools as order_tools
 from planet_provider.exceptions import BadRequestError, InvalidInputError, OrderTooLargeError
 from planet_provider.operators.orders import PlanetCreateOrderOperator
 from planet_provider.sandbox import Fault, Sandbox

@@ -10,8 +10,14 @@ from typing import Any
 import pytest
 from airflow_support import AOI, Connect, Runner, Scenes
 
-from planet_provider.client import filters, order_delivery, order_options, order_request, order_tools
-from planet_provider.client.filters import Filter
+from planet_provider.builders import (
+    delivery,
+    filters,
+    order_options,
+    order_request,
+    tools,
+)
+from planet_provider.builders.filters import Filter
 from planet_provider.exceptions import AuthenticationError, ChecksumError
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.operators.assets import PlanetActivateAssetOperator, PlanetDownloadAssetOperator
@@ -74,8 +80,8 @@ def test_a_request_with_everything_is_what_planet_gets(planet: Sandbox, scenes: 
         items=scenes.items,
         product_bundle="visual",
         fallback_bundles=["analytic_udm2"],
-        tools=[order_tools.file_format("COG")],
-        delivery=order_delivery.zip_archive(single_archive=True),
+        tools=[tools.file_format("COG")],
+        delivery=delivery.zip_archive(single_archive=True),
         notifications=order_options.notifications(email=True, webhook_url="https://hooks.example.com/x"),
         order_type="PARTIAL",
         stac=True,

@@ -10,9 +10,14 @@ from pathlib import Path
 import pytest
 from airflow_support import AOI, FAST, Connect, Scenes
 
-from planet_provider.client import data, orders
-from planet_provider.client.auth import fingerprint
-from planet_provider.exceptions import BadRequestError, CredentialsError, InvalidInputError, NotFoundError
+from planet_provider.client.api import data, orders
+from planet_provider.client.auth.flows import fingerprint
+from planet_provider.exceptions import (
+    BadRequestError,
+    CredentialsError,
+    InvalidInputError,
+    NotFoundError,
+)
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.sandbox import Fault, Sandbox
 from planet_provider.sandbox.auth import TOKEN_PATH

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow_support import Connect, Scenes
 
-from planet_provider.client import spec
+from planet_provider.builders import spec
 from planet_provider.exceptions import AssetUnavailableError, InvalidInputError
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.sandbox import Sandbox

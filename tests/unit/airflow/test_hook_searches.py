@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from airflow_support import AOI, Scenes
 
-from planet_provider.client import filters
+from planet_provider.builders import filters
 from planet_provider.exceptions import InvalidInputError, NotFoundError, OrderNotCancellableError
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.sandbox import Fault, Sandbox

@@ -15,7 +15,7 @@ import pytest
 from airflow.triggers.base import BaseEventTrigger
 from airflow_support import AOI, CONNECTION, Connect, revived
 
-from planet_provider.client import filters
+from planet_provider.builders import filters
 from planet_provider.exceptions import InvalidInputError, UnexpectedResponseError
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.operators.orders import PlanetCreateOrderOperator

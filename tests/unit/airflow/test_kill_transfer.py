@@ -19,7 +19,7 @@ from planet_provider.exceptions import TransferKilledError
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.operators.orders import PlanetDownloadOrderOperator
 from planet_provider.sandbox import Fault, Sandbox
-from planet_provider.transfer import multipart
+from planet_provider.transfer.stores import multipart
 
 pytestmark = pytest.mark.planet_sandbox(scene_pixels=400)
 

@@ -10,7 +10,8 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, ObjectStoragePath
 from airflow_support import AOI, FakeTaskInstance, push
 
-from planet_provider.client import filters, order_delivery, order_tools
+from planet_provider.builders import delivery as order_delivery
+from planet_provider.builders import filters, tools
 from planet_provider.hooks.templates import FLAG_FIELDS
 from planet_provider.operators.assets import PlanetActivateAssetOperator, PlanetDownloadAssetOperator
 from planet_provider.operators.checksum import PlanetValidateChecksumOperator
@@ -49,7 +50,7 @@ CLASSES: dict[Any, tuple[dict[str, Any], str]] = {
             "name": "day {{ ds }}",
             "items": {"item_type": "PSScene", "item_ids": ["1"]},
             "product_bundle": "visual",
-            "tools": [order_tools.clip(AOI)],
+            "tools": [tools.clip(AOI)],
             "delivery": order_delivery.zip_archive(),
             "reuse_max_age": timedelta(days=2),
         },

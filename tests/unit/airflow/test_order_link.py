@@ -9,10 +9,10 @@ from airflow.providers.common.compat.sdk import XCom
 from airflow_support import FakeTaskInstance, Runner, Scenes
 
 from planet_provider import get_provider_info
-from planet_provider.client.links import order_page
+from planet_provider.client.api.links import order_page
 from planet_provider.exceptions import InvalidInputError, OrderError, TriggerEventError
-from planet_provider.hooks.order_link import PlanetOrderLink
 from planet_provider.hooks.planet import PlanetHook
+from planet_provider.links.order import PlanetOrderLink
 from planet_provider.operators.orders import PlanetCreateOrderOperator, PlanetDownloadOrderOperator
 from planet_provider.sandbox import Outcome, Sandbox
 from planet_provider.sensors.orders import PlanetOrderSensor

@@ -17,11 +17,16 @@ from airflow_support import CONNECTION, FAST, Scenes
 from watch_support import LIST, order_waits, place_at_once, until
 
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.session import AsyncPlanetSession
+from planet_provider.client.http.session import AsyncPlanetSession
 from planet_provider.exceptions import UnexpectedResponseError
 from planet_provider.sandbox import Sandbox
 from planet_provider.triggers import order_pages, patience
-from planet_provider.triggers.order_pages import OrderPages, Watermark, modified, rough_size
+from planet_provider.triggers.order_pages import (
+    OrderPages,
+    Watermark,
+    modified,
+    rough_size,
+)
 
 LONGEST_TURN = 0.05
 ROUNDS = 5
@@ -87,8 +92,8 @@ async def test_pages_shrink_where_orders_turn_out_large(planet: Sandbox, scenes:
 ELSEWHERE = """
 import json, sys
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.orders import create
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.api.orders import create
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.sandbox import SandboxConfig, run
 from planet_provider.sandbox.bundles import choose
 

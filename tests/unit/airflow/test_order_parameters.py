@@ -8,7 +8,7 @@ import pytest
 from airflow.sdk._shared.secrets_masker import redact
 from airflow_support import Connect, Runner, Scenes
 
-from planet_provider.client import order_tools
+from planet_provider.builders import tools
 from planet_provider.exceptions import InvalidInputError
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.operators.orders import PlanetCreateOrderOperator, PlanetDownloadOrderOperator
@@ -49,7 +49,7 @@ def test_as_many_vertices_as_the_connection_says(
 ) -> None:
     item = next(item for item in planet.catalogue if item.id == scenes.item_ids[0])
     ring = item.feature(planet.url)["geometry"]["coordinates"][0]
-    clip = order_tools.clip(around(*ring[0], 2000), max_vertices=5000)
+    clip = tools.clip(around(*ring[0], 2000), max_vertices=5000)
     items = {"item_type": "PSScene", "item_ids": scenes.item_ids[:1]}
     with pytest.raises(InvalidInputError, match="2001: are more vertices than the 1500 Planet takes"):
         runner.run(create(items=items, tools=[clip]))

@@ -9,7 +9,8 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from airflow_support import AOI, FakeTaskInstance, Runner
 
-from planet_provider.client import data, filters
+from planet_provider.builders import filters
+from planet_provider.client.api import data
 from planet_provider.exceptions import BadRequestError, InvalidInputError, TransportError
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.operators import stats as stats_operator

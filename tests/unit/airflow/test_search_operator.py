@@ -12,7 +12,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from airflow_support import AOI, FakeTaskInstance, Runner
 
-from planet_provider.client import filters
+from planet_provider.builders import filters
 from planet_provider.exceptions import InvalidInputError, ServerError, UnexpectedResponseError
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.operators.batches import read_batch
@@ -106,7 +106,7 @@ def test_empty_pages_are_passed(planet: Sandbox, runner: Runner, window: dict[st
 
 @pytest.mark.guide("search-saved-run")
 def test_a_saved_search(planet: Sandbox, runner: Runner, window: dict[str, Any]) -> None:
-    from planet_provider.client import data
+    from planet_provider.client.api import data
 
     wanted = filters.combine(None, None, window["acquired_start"], window["acquired_end"])
     with PlanetHook().session() as session:

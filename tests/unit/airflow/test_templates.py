@@ -12,7 +12,14 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from airflow.sdk import DAG, task_group
 from airflow_support import AOI, FakeTaskInstance
 
-from planet_provider.client import checks, filters, order_delivery, order_options, order_request, order_tools
+from planet_provider.builders import (
+    checks,
+    delivery,
+    filters,
+    order_options,
+    order_request,
+    tools,
+)
 from planet_provider.exceptions import InvalidInputError, PlanetError, TriggerEventError
 from planet_provider.hooks.templates import FLAG_FIELDS, TEXT_FIELDS, TemplatedTask
 from planet_provider.operators.assets import PlanetActivateAssetOperator, PlanetDownloadAssetOperator
@@ -346,9 +353,9 @@ def test_an_order_s_id_is_the_same_in_each_spelling(planet: Sandbox, spelling: A
 @pytest.mark.parametrize(
     "build",
     [
-        order_tools.clip,
-        order_tools.coregister,
-        order_tools.reproject,
+        tools.clip,
+        tools.coregister,
+        tools.reproject,
         lambda area: order_request.product(area, "PSScene", "visual"),
         lambda area: order_request.build("x", items=area, product_bundle="visual"),
         filters.geometry_filter,
@@ -357,7 +364,7 @@ def test_an_order_s_id_is_the_same_in_each_spelling(planet: Sandbox, spelling: A
         lambda area: filters.range_filter("cloud_cover", lte=area),
         lambda area: filters.date_range_filter("acquired", gte=area),
         lambda area: filters.criteria(None, area),
-        order_delivery.destination,
+        delivery.destination,
         lambda area: order_options.notifications(email=area),
         checks.item_types,
         checks.order_id,

@@ -11,7 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from airflow_support import FakeTaskInstance, Runner, Scenes
 
-from planet_provider.client.order_delivery import zip_archive
+from planet_provider.builders.delivery import zip_archive
 from planet_provider.exceptions import (
     ChecksumError,
     InvalidInputError,
@@ -23,7 +23,7 @@ from planet_provider.hooks.storage import store_at
 from planet_provider.operators.checksum import PlanetValidateChecksumOperator
 from planet_provider.operators.orders import PlanetDownloadOrderOperator
 from planet_provider.sandbox import Fault, Sandbox
-from planet_provider.transfer.store import Store, read, write
+from planet_provider.transfer.stores.base import Store, read, write
 
 
 @pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.ci)])

@@ -46,7 +46,7 @@ async def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
 
 
 async def activate(item_id: str, *kinds: str) -> None:
-    from planet_provider.client import data
+    from planet_provider.client.api import data
 
     def ask() -> None:
         with PlanetHook().session() as session:

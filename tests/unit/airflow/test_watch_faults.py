@@ -30,11 +30,18 @@ from watch_support import (
 
 from planet_provider import exceptions
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.ratelimit import RateLimiter, open_store
+from planet_provider.coordination.limiter import RateLimiter
+from planet_provider.coordination.open import open_store
 from planet_provider.exceptions import ServerError
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.sandbox import Fault, Sandbox
-from planet_provider.triggers import asset_watch, base, order_watch, patience, watch
+from planet_provider.triggers import (
+    asset_watch,
+    base,
+    order_watch,
+    patience,
+    watch,
+)
 from planet_provider.triggers.asset_watch import AssetPoller
 from planet_provider.triggers.base import PlanetTrigger
 from planet_provider.triggers.events import read_event

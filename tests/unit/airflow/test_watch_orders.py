@@ -16,10 +16,15 @@ import pytest
 from airflow_support import Connect, Scenes, first_event, revived
 
 from planet_provider import exceptions
-from planet_provider.client import orders
+from planet_provider.client.api import orders
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.sandbox import Fault, Sandbox
-from planet_provider.triggers import order_pages, order_watch, sharing, watch
+from planet_provider.triggers import (
+    order_pages,
+    order_watch,
+    sharing,
+    watch,
+)
 from planet_provider.triggers.base import PlanetTrigger
 from planet_provider.triggers.events import read_event
 from planet_provider.triggers.orders import PlanetOrderTrigger

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_support import first_event, revived
 
-from planet_provider.client import orders
+from planet_provider.client.api import orders
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.sandbox import Sandbox
 from planet_provider.triggers.assets import PlanetAssetTrigger

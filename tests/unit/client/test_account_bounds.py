@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from client_support import ORDERABLE, session_of
-from planet_provider.client import data, filters, order_request, order_tools, spec
+from planet_provider.builders import (
+    filters,
+    order_request,
+    spec,
+    tools,
+)
+from planet_provider.client.api import data
 from planet_provider.client.config import PlanetConfig
 from planet_provider.exceptions import ConfigurationError, InvalidInputError
 from planet_provider.ordering.place import place_order
@@ -36,17 +42,17 @@ def test_what_a_builder_has_taken_can_be_joined() -> None:
         filters.criteria(filters.and_filter(area, clear))["search_filter"],
     ):
         assert str(area["config"]["coordinates"][0][1000]) in str(joined)
-    clip = order_tools.clip(circle(2001), max_vertices=5000)
+    clip = tools.clip(circle(2001), max_vertices=5000)
     assert order_request.build("n", **ITEMS, tools=[clip])["tools"] == [clip]
 
 
 def test_what_no_builder_has_seen_is_bounded() -> None:
-    clip = order_tools.clip(circle(2001), max_vertices=5000)
+    clip = tools.clip(circle(2001), max_vertices=5000)
     order = order_request.build("n", **ITEMS, tools=[clip])
     for refused in (
         lambda: order_request.build("n", **ITEMS, tools=[clip], max_vertices=2000),
         lambda: order_request.validate(order),
-        lambda: order_tools.clip(circle(2001)),
+        lambda: tools.clip(circle(2001)),
     ):
         with pytest.raises(
             InvalidInputError, match=r"coordinates=2001: are more vertices than.*max_vertices"

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from client_support import ORDERABLE, session_of
-from planet_provider.client import data, wait
-from planet_provider.client.assets import activate_asset
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.api import data, wait
+from planet_provider.client.api.assets import activate_asset
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.exceptions import AssetUnavailableError, InvalidInputError, UnexpectedResponseError
 from planet_provider.sandbox import Fault, Sandbox
 

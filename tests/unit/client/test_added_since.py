@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from planet_provider.client import data, filters, order_request, spec
+from planet_provider.builders import filters, order_request, spec
+from planet_provider.client.api import data
 from planet_provider.exceptions import InvalidInputError
 
 PRODUCT = {"item_ids": ["a"], "item_type": "PSScene", "product_bundle": "visual"}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from planet_provider.client.assets import asset_reference, find_asset, is_active
+from planet_provider.client.api.assets import asset_reference, find_asset, is_active
 from planet_provider.exceptions import AssetUnavailableError, UnknownStateError
 
 ITEM = ("PSScene", "20220125_075509_67_1061")

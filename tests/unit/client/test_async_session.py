@@ -8,8 +8,8 @@ import pytest
 
 from client_support import ANY, config_of, limiter_of
 from gate import gate_to
-from planet_provider.client import data, orders
-from planet_provider.client.session import AsyncPlanetSession
+from planet_provider.client.api import data, orders
+from planet_provider.client.http.session import AsyncPlanetSession
 from planet_provider.exceptions import RateLimitError
 from planet_provider.sandbox import Fault, Sandbox
 

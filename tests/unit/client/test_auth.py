@@ -7,12 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from planet_provider.client.auth import (
-    ApiKeyAuth,
-    api_key_from_env,
-    default_api_key,
-)
-from planet_provider.client.secret_file import read_secret
+from planet_provider.client.auth.flows import ApiKeyAuth, api_key_from_env, default_api_key
+from planet_provider.client.auth.secret_file import read_secret
 from planet_provider.exceptions import CredentialsError
 
 KEY = "PLAK0123456789abcdef"

@@ -9,10 +9,15 @@ from typing import Any
 import pytest
 
 from client_support import NO_ORDER, order_request, session_of
-from planet_provider.client import orders
-from planet_provider.client.cancelling import cancel_order, cancel_orders
-from planet_provider.client.session import PlanetSession
-from planet_provider.exceptions import InvalidInputError, NotFoundError, OrderNotCancellableError, ServerError
+from planet_provider.client.api import orders
+from planet_provider.client.api.cancelling import cancel_order, cancel_orders
+from planet_provider.client.http.session import PlanetSession
+from planet_provider.exceptions import (
+    InvalidInputError,
+    NotFoundError,
+    OrderNotCancellableError,
+    ServerError,
+)
 from planet_provider.sandbox import Fault, Sandbox
 
 pytestmark = pytest.mark.planet_sandbox(rate_limits=False, scene_pixels=64)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client_support import ANY, session_of
-from planet_provider.client import collect, data
+from planet_provider.client import collect
+from planet_provider.client.api import data
 from planet_provider.sandbox import Sandbox
 
 features = st.lists(

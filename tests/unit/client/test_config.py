@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from planet_provider.client.auth.credentials import Login, OAuthClient
 from planet_provider.client.config import DEFAULT_BASE_URL, DOCUMENTED_RATES, PlanetConfig
-from planet_provider.client.credentials import Login, OAuthClient
-from planet_provider.client.ratelimit import account_of
+from planet_provider.coordination.limiter import account_of
 from planet_provider.exceptions import ConfigurationError, CredentialsError
 
 KEY = "PLAK0123456789abcdef"

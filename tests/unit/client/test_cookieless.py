@@ -4,8 +4,8 @@ import httpx
 import pytest
 
 from client_support import Connect
-from planet_provider.client import orders
-from planet_provider.client.cookieless import CookielessAsyncClient, CookielessClient
+from planet_provider.client.api import orders
+from planet_provider.client.http.cookieless import CookielessAsyncClient, CookielessClient
 from planet_provider.sandbox import Fault, Sandbox
 
 pytestmark = pytest.mark.planet_sandbox(rate_limits=False)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from client_support import ANY, NO_ORDER, Connect, item_ids, order_request
-from planet_provider.client import data, orders
+from planet_provider.client.api import data, orders
 from planet_provider.client.call import Call
 from planet_provider.client.config import DOCUMENTED_RATES
 from planet_provider.client.states import OrderState

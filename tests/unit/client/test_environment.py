@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from client_support import Connect, config_of
-from planet_provider.client import orders
+from planet_provider.client.api import orders
+from planet_provider.client.auth.credentials import OAuthClient
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.credentials import OAuthClient
 from planet_provider.exceptions import ConfigurationError, TokenUnavailableError, TransportError
 from planet_provider.sandbox import Sandbox
 

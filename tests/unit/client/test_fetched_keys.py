@@ -8,9 +8,9 @@ import json
 import pytest
 
 from client_support import session_of
-from planet_provider.client import orders
-from planet_provider.client.credentials import Login, OAuthClient
-from planet_provider.client.shared_token import forget_tokens
+from planet_provider.client.api import orders
+from planet_provider.client.auth.credentials import Login, OAuthClient
+from planet_provider.client.auth.token_cache import forget_tokens
 from planet_provider.exceptions import AuthenticationError, TokenUnavailableError
 from planet_provider.sandbox import Fault, Sandbox
 

@@ -9,15 +9,14 @@ import pytest
 from shapely.geometry import mapping, shape
 
 from client_support import ORDERABLE, session_of
-from planet_provider.client import (
-    data,
+from planet_provider.builders import (
+    delivery,
     filters,
-    order_delivery,
     order_options,
     order_request,
-    order_tools,
-    orders,
+    tools,
 )
+from planet_provider.client.api import data, orders
 from planet_provider.client.parse import JSONObject
 from planet_provider.sandbox import Sandbox
 
@@ -33,20 +32,20 @@ THERE = filters.and_filter(
     ),
 )
 CLOUDS = [
-    order_delivery.amazon_s3(
+    delivery.amazon_s3(
         aws_access_key_id="id", aws_secret_access_key=SECRET, bucket="b", aws_region="us-west-2"
     ),
-    order_delivery.azure_blob_storage(account="a", container="c", sas_token=SECRET),
-    order_delivery.google_cloud_storage(bucket="b", credentials=SECRET),
-    order_delivery.google_earth_engine(project="p", collection="c"),
-    order_delivery.oracle_cloud_storage(
+    delivery.azure_blob_storage(account="a", container="c", sas_token=SECRET),
+    delivery.google_cloud_storage(bucket="b", credentials=SECRET),
+    delivery.google_earth_engine(project="p", collection="c"),
+    delivery.oracle_cloud_storage(
         customer_access_key_id="id",
         customer_secret_key=SECRET,
         bucket="b",
         region="us-sanjose-1",
         namespace="n",
     ),
-    order_delivery.s3_compatible(
+    delivery.s3_compatible(
         endpoint="https://s3.example.com",
         bucket="b",
         region="r",
@@ -68,11 +67,11 @@ def clip_of(item: JSONObject) -> Any:
         pytest.param({"name": "June, A/B"}, marks=pytest.mark.guide("order-request-name")),
         pytest.param({"fallback_bundles": ["visual"]}, marks=pytest.mark.guide("order-request-fallback")),
         pytest.param(
-            {"delivery": order_delivery.zip_archive(single_archive=True)},
+            {"delivery": delivery.zip_archive(single_archive=True)},
             marks=pytest.mark.guide("order-request-archive"),
         ),
         pytest.param(
-            {"delivery": order_delivery.destination()}, marks=pytest.mark.guide("order-request-destination")
+            {"delivery": delivery.destination()}, marks=pytest.mark.guide("order-request-destination")
         ),
         pytest.param(
             {
@@ -90,24 +89,24 @@ def clip_of(item: JSONObject) -> Any:
         ),
         pytest.param({"tools": [clip_of]}, marks=pytest.mark.guide("order-tool-clip")),
         pytest.param(
-            {"tools": [order_tools.composite("strip_id")]}, marks=pytest.mark.guide("order-tool-composite")
+            {"tools": [tools.composite("strip_id")]}, marks=pytest.mark.guide("order-tool-composite")
         ),
         pytest.param({"tools": ["coregister"]}, marks=pytest.mark.guide("order-tool-coregister")),
         pytest.param(
-            {"tools": [order_tools.file_format("COG")]}, marks=pytest.mark.guide("order-tool-file-format")
+            {"tools": [tools.file_format("COG")]}, marks=pytest.mark.guide("order-tool-file-format")
         ),
         pytest.param(
-            {"tools": [order_tools.reproject("EPSG:4326", kernel="cubic")]},
+            {"tools": [tools.reproject("EPSG:4326", kernel="cubic")]},
             marks=pytest.mark.guide("order-tool-reproject"),
         ),
-        pytest.param({"tools": [order_tools.tile(64)]}, marks=pytest.mark.guide("order-tool-tile")),
-        pytest.param({"tools": [order_tools.toar(10000)]}, marks=pytest.mark.guide("order-tool-toar")),
+        pytest.param({"tools": [tools.tile(64)]}, marks=pytest.mark.guide("order-tool-tile")),
+        pytest.param({"tools": [tools.toar(10000)]}, marks=pytest.mark.guide("order-tool-toar")),
         pytest.param(
-            {"tools": [order_tools.harmonize("Sentinel-2")], "product_bundle": "analytic_sr_udm2"},
+            {"tools": [tools.harmonize("Sentinel-2")], "product_bundle": "analytic_sr_udm2"},
             marks=pytest.mark.guide("order-tool-harmonize"),
         ),
         pytest.param(
-            {"tools": [order_tools.bandmath("b1", "(b4-b3)/(b4+b3)", pixel_type="32R")]},
+            {"tools": [tools.bandmath("b1", "(b4-b3)/(b4+b3)", pixel_type="32R")]},
             marks=pytest.mark.guide("order-tool-bandmath"),
         ),
     ],
@@ -119,8 +118,8 @@ def test_a_part_of_an_order_request(planet_sandbox: Sandbox, given: dict[str, An
         items = {"item_type": "PSScene", "item_ids": [item["id"]]}
         given = {"name": "guide", "product_bundle": "analytic_udm2", **given}
         made = {
-            clip_of: lambda: order_tools.clip(clip_of(item)),
-            "coregister": lambda: order_tools.coregister(item["id"]),
+            clip_of: lambda: tools.clip(clip_of(item)),
+            "coregister": lambda: tools.coregister(item["id"]),
         }
         if "tools" in given:
             given["tools"] = [tool if isinstance(tool, dict) else made[tool]() for tool in given["tools"]]

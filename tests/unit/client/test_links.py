@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from planet_provider.client.links import order_page
+from planet_provider.client.api.links import order_page
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ import httpcore
 import httpx
 import pytest
 
-from planet_provider.client import network
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.interrupt import interrupted_by, pause
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.http import transport
+from planet_provider.client.http.session import PlanetSession
+from planet_provider.coordination.interrupt import interrupted_by, pause
 
 BODY = bytes(range(256)) * (12 << 10)
 
@@ -59,7 +59,7 @@ def whole_body(peer: socket.socket) -> None:
 @contextmanager
 def client(**options: Any) -> Iterator[httpx.Client]:
     with httpx.Client(trust_env=False, timeout=60.0, **options) as made:
-        network.use_large_reads(made)
+        transport.use_large_reads(made)
         yield made
 
 
@@ -108,7 +108,7 @@ def test_proxies_read_in_large_pieces_too(monkeypatch: pytest.MonkeyPatch) -> No
     with serving(whole_body) as port:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
         with httpx.Client(timeout=60.0) as made:
-            network.use_large_reads(made)
+            transport.use_large_reads(made)
             with made.stream("GET", "http://planet.invalid/file") as response:
                 assert largest_piece(response) > HTTPX_BYTES
 
@@ -153,13 +153,13 @@ def test_the_rest_of_a_body_can_be_read_past_httpx() -> None:
         with http.stream("GET", f"http://127.0.0.1:{port}/") as response:
             chunks = response.iter_raw()
             content = bytearray(next(chunks))
-            stream = network.stream_of(response)
+            stream = transport.stream_of(response)
             assert stream is not None
             buffer = memoryview(bytearray(100_000))
             while len(content) < len(BODY):
-                content += buffer[: network.read_body(stream, buffer, response)]
+                content += buffer[: transport.read_body(stream, buffer, response)]
             with pytest.raises(httpx.RemoteProtocolError):
-                network.read_body(stream, buffer, response)
+                transport.read_body(stream, buffer, response)
         assert content == BODY
 
 
@@ -172,7 +172,7 @@ def test_a_chunked_body_is_not_read_past_httpx() -> None:
         client() as http,
         http.stream("GET", f"http://127.0.0.1:{port}/") as response,
     ):
-        assert network.stream_of(response) is None
+        assert transport.stream_of(response) is None
         assert response.read() == b"abc"
 
 
@@ -230,7 +230,7 @@ def test_a_silent_connection_times_out_after_the_whole_of_its_time() -> None:
             return ours if info == "socket" else None
 
     with ours, theirs:
-        stream = network.Stream(Plain())
+        stream = transport.Stream(Plain())
         started = time.monotonic()
         with pytest.raises(httpcore.ReadTimeout):
             stream.read_into(memoryview(bytearray(10)), 0.6)

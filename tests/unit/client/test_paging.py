@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from client_support import ANY, Connect
-from planet_provider.client import data, orders
+from planet_provider.client.api import data, orders
 from planet_provider.client.parse import next_link
 from planet_provider.exceptions import PagingCycleError, UnexpectedResponseError
 from planet_provider.sandbox import Fault, Sandbox, run

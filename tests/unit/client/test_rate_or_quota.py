@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from client_support import session_of
-from planet_provider.client import orders
-from planet_provider.client.responses import api_error, transport_error
+from planet_provider.client.api import orders
+from planet_provider.client.http.responses import api_error, transport_error
 from planet_provider.exceptions import APIError, OverQuotaError, RateLimitError
 from planet_provider.sandbox import Fault, Sandbox
 

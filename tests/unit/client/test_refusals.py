@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from planet_provider.client import collect, data, filters, order_request, order_tools, orders
-from planet_provider.client.cancelling import cancel_orders
+from planet_provider.builders import filters, order_request, tools
+from planet_provider.client import collect
+from planet_provider.client.api import data, orders
+from planet_provider.client.api.cancelling import cancel_orders
+from planet_provider.client.auth.secret_file import read_secret, store_secret
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.secret_file import read_secret, store_secret
 from planet_provider.exceptions import CredentialsError, InvalidInputError
 
 ORDER_ID = "7d5a4e2b-0c3f-4a8e-9b1d-2f6c8e0a1b3c"
@@ -66,18 +68,18 @@ def nested(kind: str, depth: int) -> dict[str, Any]:
             lambda: data.update_search(ORDER_ID, "weekly", ["PSScene"], ANY, enable_email=1),
             "enable_email=1: must be true or false",
         ),
-        (lambda: order_tools.bandmath("b1", " \n"), "bandmath.b2=''"),
-        (lambda: order_tools.reproject("EPSG:\u0663\u0662"), "reproject.projection='EPSG:\u0663\u0662'"),
+        (lambda: tools.bandmath("b1", " \n"), "bandmath.b2=''"),
+        (lambda: tools.reproject("EPSG:\u0663\u0662"), "reproject.projection='EPSG:\u0663\u0662'"),
         (
-            lambda: order_tools.tile(8, name_template="{tilexx}_{tiley}.tif"),
+            lambda: tools.tile(8, name_template="{tilexx}_{tiley}.tif"),
             "tile.name_template='{tilexx}_{tiley}.tif': lacks {tilex}",
         ),
         (
-            lambda: order_tools.tile(8, name_template="{tilex}_{tileyy}.tif"),
+            lambda: tools.tile(8, name_template="{tilex}_{tileyy}.tif"),
             "tile.name_template='{tilex}_{tileyy}.tif': lacks {tiley}",
         ),
         (
-            lambda: order_tools.tile(8, name_template="../{tilex}_{tiley}.tif"),
+            lambda: tools.tile(8, name_template="../{tilex}_{tiley}.tif"),
             "tile.name_template='../{tilex}_{tiley}.tif': must be a file's name",
         ),
         *(
@@ -91,7 +93,7 @@ def nested(kind: str, depth: int) -> dict[str, Any]:
             lambda: filters.search_filter({"type": "AndFilter", "config": nested("NotFilter", 3000)}),
             ": must be a list",
         ),
-        (lambda: order_tools.clip(SQUARE, max_vertices="9"), "max_vertices='9': must be a whole number"),
+        (lambda: tools.clip(SQUARE, max_vertices="9"), "max_vertices='9': must be a whole number"),
         (lambda: filters.geometry_filter(SQUARE, max_vertices=True), "max_vertices=True: must be a whole"),
         (lambda: order_request.product(["a"], "PSScene", "visual", max_items=None), "max_items=None: must"),
         (lambda: data.create_search("a\ud800", ["PSScene"], ANY), "holds half of a surrogate pair"),
@@ -121,12 +123,12 @@ def test_taken() -> None:
     assert (saved["name"], saved["__daily_email_enabled"]) == ("weekly", True)
     assert filters.search_filter(nested("NotFilter", 49)) == nested("NotFilter", 49)
     for template in ("{tilex}_{tiley}.tif", "a{tilex:06d}b{tiley:03d}.tif"):
-        assert order_tools.tile(8, name_template=template)["tile"]["name_template"] == template
+        assert tools.tile(8, name_template=template)["tile"]["name_template"] == template
 
 
 def test_white_space_around_an_expression_is_dropped() -> None:
     block = "(b4 - b3) /\n(b4 + b3)\n"
-    built = order_tools.bandmath(block, " b1 ")
+    built = tools.bandmath(block, " b1 ")
     assert built == {"bandmath": {"b1": block.strip(), "b2": "b1", "pixel_type": "Auto"}}
     by_hand = order_request.build("n", **ITEMS, tools=[{"bandmath": {"b1": block}}])
     assert by_hand["tools"] == [{"bandmath": {"b1": block.strip()}}]

@@ -12,8 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planet_provider.client.call import Call
+from planet_provider.client.http.responses import (
+    api_error,
+    result,
+    retry_after,
+    transport_error,
+)
 from planet_provider.client.parse import decoded, json_object, nothing
-from planet_provider.client.responses import api_error, result, retry_after, transport_error
 from planet_provider.exceptions import (
     APIError,
     BadRequestError,

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 import tenacity
 
-from planet_provider.client import retry
 from planet_provider.client.config import PlanetConfig
-from planet_provider.client.retry import QueueTime, is_repeatable, retry_options
+from planet_provider.client.http import retry
+from planet_provider.client.http.retry import QueueTime, is_repeatable, retry_options
 from planet_provider.exceptions import (
     AuthenticationError,
     OrderConcurrencyError,
@@ -144,6 +144,6 @@ class TestWaits:
 
 
 def test_retries_are_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, logger="planet_provider.client.retry"):
+    with caplog.at_level(logging.WARNING, logger="planet_provider.client.http.retry"):
         Retried(lambda attempt: too_many(1.25), max_attempts=2)
     assert caplog.messages == ["GET /x: attempt 1 of 2 failed, next in 1.2 s: too many"]

@@ -6,8 +6,8 @@ from email.utils import format_datetime
 import httpx
 import pytest
 
-from planet_provider.client import responses
-from planet_provider.client.responses import MAX_RETRY_AFTER_SECONDS, retry_after
+from planet_provider.client.http import responses
+from planet_provider.client.http.responses import MAX_RETRY_AFTER_SECONDS, retry_after
 
 #: What a server whose clock is years off calls now.
 NOW = datetime(2031, 5, 6, 7, 8, 9, tzinfo=timezone.utc)

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from client_support import ANY, NO_ORDER, Connect, session_of
-from planet_provider.client import data, filters
-from planet_provider.client.saved_searches import find_searches, save_search
-from planet_provider.client.session import PlanetSession
+from planet_provider.builders import filters
+from planet_provider.client.api import data
+from planet_provider.client.api.saved_searches import find_searches, save_search
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.exceptions import (
     InvalidInputError,
     NotFoundError,

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planet_provider.client import secret_file
-from planet_provider.client.secret_file import read_secret, store_secret
+from planet_provider.client.auth import secret_file
+from planet_provider.client.auth.secret_file import read_secret, store_secret
 from planet_provider.exceptions import CredentialsError
 
 KEY = "PLAK0123456789abcdef"

@@ -17,9 +17,9 @@ import pytest
 
 from client_support import HASTY, NO_ORDER, config_of, limiter_of, order_request, session_of
 from planet_provider import __version__
-from planet_provider.client import data, orders
-from planet_provider.client.redirects import MAX_REDIRECTS
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.api import data, orders
+from planet_provider.client.http.redirects import MAX_REDIRECTS
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.exceptions import (
     APIError,
     LinkExpiredError,
@@ -415,7 +415,7 @@ def test_the_log_tells_of_retries(
     planet_sandbox.faults.add(Fault(kind="drop"))
     with caplog.at_level(logging.WARNING, logger="planet_provider"):
         session.send(orders.stats())
-    [record] = [one for one in caplog.records if one.name == "planet_provider.client.retry"]
+    [record] = [one for one in caplog.records if one.name == "planet_provider.client.http.retry"]
     assert record.getMessage().startswith("GET /compute/ops/stats/orders/v2: attempt 1 of 6 failed, next in ")
 
 

@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from client_support import ANY, NO_ORDER
-from planet_provider.client import data, orders
+from planet_provider.client.api import data, orders
 from planet_provider.client.call import Call
-from planet_provider.client.responses import result
+from planet_provider.client.http.responses import result
 from planet_provider.exceptions import UnexpectedResponseError
 from planet_provider.ordering.digest import same_products
 

@@ -13,8 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from planet_provider.client import shared_token as module
-from planet_provider.client.shared_token import (
+from planet_provider.client.auth import token_cache as module
+from planet_provider.client.auth.token_cache import (
     REFRESH_PAUSE_SECONDS,
     SharedToken,
     Token,

@@ -4,7 +4,12 @@ import json
 
 import pytest
 
-from planet_provider.client.states import AssetStatus, OrderState, asset_status, order_state
+from planet_provider.client.states import (
+    AssetStatus,
+    OrderState,
+    asset_status,
+    order_state,
+)
 from planet_provider.exceptions import UnknownStateError
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from client_support import ORDERABLE, session_of
-from planet_provider.client import data, wait
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.api import data, wait
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.exceptions import (
     AssetTimeoutError,
     AssetUnavailableError,

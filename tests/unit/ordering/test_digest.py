@@ -9,8 +9,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from planet_provider.client import order_delivery
-from planet_provider.ordering.digest import DIGEST_LENGTH, order_name, request_digest, same_products
+from planet_provider.builders import delivery
+from planet_provider.ordering.digest import (
+    DIGEST_LENGTH,
+    order_name,
+    request_digest,
+    same_products,
+)
 
 texts = st.text(min_size=1, max_size=8)
 numbers = st.integers(-(10**6), 10**6) | st.floats(-1e6, 1e6)
@@ -41,8 +46,8 @@ requests = st.fixed_dictionaries(
     },
 )
 
-S3 = order_delivery.delivery(
-    order_delivery.amazon_s3(
+S3 = delivery.delivery(
+    delivery.amazon_s3(
         aws_access_key_id="AKIA",
         aws_secret_access_key="hunter2",
         bucket="bucket",
@@ -131,12 +136,10 @@ class TestStable:
         as_tuple = {**BASE, "products": tuple(BASE["products"])}
         assert request_digest(as_tuple) == request_digest(BASE)
 
-    @pytest.mark.parametrize(
-        "cloud", [name for name, fields in order_delivery.CREDENTIAL_FIELDS.items() if fields]
-    )
+    @pytest.mark.parametrize("cloud", [name for name, fields in delivery.CREDENTIAL_FIELDS.items() if fields])
     def test_over_credentials(self, cloud: str) -> None:
         def digest(credential: str, bucket: str = "b") -> str:
-            secrets = dict.fromkeys(order_delivery.CREDENTIAL_FIELDS[cloud], credential)
+            secrets = dict.fromkeys(delivery.CREDENTIAL_FIELDS[cloud], credential)
             return request_digest({**BASE, "delivery": {cloud: {"bucket": bucket, **secrets}}})
 
         assert digest("old key") == digest("new key")

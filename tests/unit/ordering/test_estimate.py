@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from client_support import order_request, session_of
-from planet_provider.client import order_tools
-from planet_provider.client.session import PlanetSession
+from planet_provider.builders import tools
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.exceptions import InvalidInputError, OrderTooLargeError
 from planet_provider.ordering import estimate as estimate_module
 from planet_provider.ordering.estimate import (
@@ -186,7 +186,7 @@ def test_within_the_clips_area(planet_sandbox: Sandbox, session: PlanetSession) 
     points = footprint(planet_sandbox, product["item_ids"][0])
     x, y = (sum(axis) / (len(points) - 1) for axis in zip(*points[1:], strict=True))
     box = (x - 0.01, y - 0.01, x + 0.01, y + 0.01)
-    request["tools"] = [order_tools.clip(polygon(ring(*box)))]
+    request["tools"] = [tools.clip(polygon(ring(*box)))]
     found = estimate(session, request)
     assert found.clipped
     assert found.area_km2 == pytest.approx(rectangle_km2(*box), rel=1e-3)
@@ -211,7 +211,7 @@ def test_basemaps_pass_no_limit_unseen(session: PlanetSession, limit: dict[str, 
 
 
 def clipped_to(request: dict[str, Any], *area: list[list[float]]) -> dict[str, Any]:
-    return {**request, "tools": [order_tools.clip(polygon(*area))]}
+    return {**request, "tools": [tools.clip(polygon(*area))]}
 
 
 def test_a_clip_area_off_every_scene_is_refused(session: PlanetSession) -> None:

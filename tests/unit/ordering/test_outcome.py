@@ -13,7 +13,12 @@ from planet_provider.exceptions import (
     OrderPartialError,
     UnknownStateError,
 )
-from planet_provider.ordering.outcome import check_outcome, described, is_reached, summary
+from planet_provider.ordering.outcome import (
+    check_outcome,
+    described,
+    is_reached,
+    summary,
+)
 
 API = "https://api.planet.com"
 ORDER_ID = "f05b1ed7-11f0-43da-960c-a624f7c355c8"

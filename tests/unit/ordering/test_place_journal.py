@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from client_support import dies_after_its_post, order_request, session_of
-from planet_provider.client.session import PlanetSession
+from planet_provider.client.http.session import PlanetSession
 from planet_provider.exceptions import BadRequestError, RateLimitStoreError
 from planet_provider.ordering.place import PlacedOrder, place_order
 from planet_provider.sandbox import Fault, Sandbox

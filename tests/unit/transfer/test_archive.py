@@ -22,13 +22,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
-from planet_provider.exceptions import ArchiveError, ChecksumError, TransferError, UnsafePathError
+from planet_provider.exceptions import (
+    ArchiveError,
+    ChecksumError,
+    TransferError,
+    UnsafePathError,
+)
 from planet_provider.transfer.archive import Limits, folder_of, unpack
-from planet_provider.transfer.bucket import BucketStore
 from planet_provider.transfer.digests import Expected
-from planet_provider.transfer.local import LocalStore
 from planet_provider.transfer.manifest import Entry
-from planet_provider.transfer.store import Store, read, write
+from planet_provider.transfer.stores.base import Store, read, write
+from planet_provider.transfer.stores.bucket import BucketStore
+from planet_provider.transfer.stores.local import LocalStore
 
 FILES = {
     "PSScene/a.tif": random.Random(1).randbytes(300_000),

@@ -6,8 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from planet_provider.transfer import crew as crew_module
-from planet_provider.transfer.crew import FAST, SLOW, Crew, Ranges
+from planet_provider.transfer.download import pool as crew_module
+from planet_provider.transfer.download.pool import (
+    FAST,
+    SLOW,
+    Crew,
+    Ranges,
+)
 from planet_provider.transfer.progress import Watch
 from ratelimit_support import Clock
 

@@ -11,11 +11,11 @@ import pytest
 
 from planet_provider.exceptions import StorageError
 from planet_provider.transfer.digests import Expected
-from planet_provider.transfer.disk import Place, reason_of
-from planet_provider.transfer.local import LocalStore
-from planet_provider.transfer.object_store import ObjectStore
-from planet_provider.transfer.staging import FileStaging
-from planet_provider.transfer.store import read, write
+from planet_provider.transfer.stores.base import read, write
+from planet_provider.transfer.stores.errors import Place, reason_of
+from planet_provider.transfer.stores.local import LocalStore
+from planet_provider.transfer.stores.spool import ObjectStore
+from planet_provider.transfer.stores.staging import FileStaging
 
 PLACE = Place("PSScene/a.tif", "/data/orders/x", 5_000_000)
 

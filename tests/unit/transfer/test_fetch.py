@@ -20,11 +20,11 @@ from planet_provider.exceptions import (
     PlanetError,
 )
 from planet_provider.transfer.digests import Expected
-from planet_provider.transfer.fetch import Fetch, Fetched
-from planet_provider.transfer.memory import MemoryStaging
+from planet_provider.transfer.download.retry import Patience
+from planet_provider.transfer.download.single import Fetch, Fetched
+from planet_provider.transfer.download.sources import Link
 from planet_provider.transfer.progress import Watch
-from planet_provider.transfer.sources import Link
-from planet_provider.transfer.tries import Patience
+from planet_provider.transfer.stores.memory import MemoryStaging
 
 VERSIONS = (b"The quick brown fox jumps over the lazy dog", b"THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG")
 SIZE = len(VERSIONS[0])

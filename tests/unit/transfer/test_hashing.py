@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from planet_provider.transfer.hashing import BEHIND, HashBehind
+from planet_provider.transfer.download.hashing import BEHIND, HashBehind
 
 PIECES = [bytes([number]) * 1000 for number in range(200)]
 

@@ -13,8 +13,8 @@ import pytest
 
 from planet_provider.exceptions import StorageError, UnsafePathError
 from planet_provider.transfer.digests import Expected
-from planet_provider.transfer.local import LocalStore
-from planet_provider.transfer.store import read, write
+from planet_provider.transfer.stores.base import read, write
+from planet_provider.transfer.stores.local import LocalStore
 
 CONTENT = b"0123456789" * 1000
 EXPECTED = Expected(len(CONTENT), None, hashlib.sha256(CONTENT).hexdigest())

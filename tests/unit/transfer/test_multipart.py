@@ -9,7 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from planet_provider.transfer.multipart import MAX_PARTS, PART_BYTES, Memory, Upload, part_bytes
+from planet_provider.transfer.stores.multipart import (
+    MAX_PARTS,
+    PART_BYTES,
+    Memory,
+    Upload,
+    part_bytes,
+)
 
 
 @pytest.mark.parametrize(

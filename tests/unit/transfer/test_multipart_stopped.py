@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from planet_provider.client.interrupt import interrupted_by
-from planet_provider.transfer import multipart
-from planet_provider.transfer.multipart import Memory, Upload
+from planet_provider.coordination.interrupt import interrupted_by
 from planet_provider.transfer.progress import TransferStoppedError, Watch
+from planet_provider.transfer.stores import multipart
+from planet_provider.transfer.stores.multipart import Memory, Upload
 
 
 class SilentStore:

@@ -11,9 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planet_provider.exceptions import UnsafePathError
-from planet_provider.transfer.local import LocalStore
-from planet_provider.transfer.names import check_component, check_name, check_places, disposition_name
-from planet_provider.transfer.object_store import ObjectStore
+from planet_provider.transfer.names import (
+    check_component,
+    check_name,
+    check_places,
+    disposition_name,
+)
+from planet_provider.transfer.stores.local import LocalStore
+from planet_provider.transfer.stores.spool import ObjectStore
 
 ROOT = "/srv/orders/3f4ce21e"
 

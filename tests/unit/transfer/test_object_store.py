@@ -15,11 +15,11 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from planet_provider.exceptions import IncompleteTransferError, InvalidInputError, StorageError
-from planet_provider.transfer.destination import open_store
 from planet_provider.transfer.digests import Expected
-from planet_provider.transfer.local import LocalStore
-from planet_provider.transfer.object_store import ObjectStore
-from planet_provider.transfer.store import read, write
+from planet_provider.transfer.stores.base import read, write
+from planet_provider.transfer.stores.local import LocalStore
+from planet_provider.transfer.stores.open import open_store
+from planet_provider.transfer.stores.spool import ObjectStore
 
 
 class RecordingFileSystem(MemoryFileSystem):  # type: ignore[misc]

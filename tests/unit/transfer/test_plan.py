@@ -20,6 +20,7 @@ from planet_provider.exceptions import (
 )
 from planet_provider.hooks.task_errors import as_task_error
 from planet_provider.transfer.digests import Expected
+from planet_provider.transfer.download.sources import OrderLinks, Result
 from planet_provider.transfer.manifest import (
     Entry,
     merged_files,
@@ -29,7 +30,6 @@ from planet_provider.transfer.manifest import (
 )
 from planet_provider.transfer.plan import Selection, plan_files
 from planet_provider.transfer.records import FileRecord
-from planet_provider.transfer.sources import OrderLinks, Result
 
 ORDER = "6ee06111-84da-4513-8b95-ffb9daca5d08"
 MD5, SHA256 = "0" * 31 + "A", "1" * 63 + "B"

@@ -9,7 +9,12 @@ import time
 import pytest
 
 from planet_provider.transfer.parallel import in_parallel
-from planet_provider.transfer.progress import Progress, TransferStoppedError, Watch, log_progress
+from planet_provider.transfer.progress import (
+    Progress,
+    TransferStoppedError,
+    Watch,
+    log_progress,
+)
 
 
 @pytest.mark.parametrize(

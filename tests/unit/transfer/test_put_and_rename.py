@@ -17,8 +17,8 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from planet_provider.exceptions import IncompleteTransferError, StorageError
-from planet_provider.transfer.object_store import ObjectStore, _renames
-from planet_provider.transfer.store import read, write
+from planet_provider.transfer.stores.base import read, write
+from planet_provider.transfer.stores.spool import ObjectStore, _renames
 
 
 class InPlaceFileSystem(LocalFileSystem):  # type: ignore[misc]

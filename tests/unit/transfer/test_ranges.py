@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from planet_provider.transfer.ranges import ContentRange, content_range, strong_etag
+from planet_provider.transfer.download.headers import ContentRange, content_range, strong_etag
 
 
 @pytest.mark.parametrize(

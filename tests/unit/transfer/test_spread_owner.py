@@ -14,16 +14,16 @@ import httpx
 import pytest
 
 from planet_provider.exceptions import ServerError
-from planet_provider.transfer.crew import Crew, Ranges
 from planet_provider.transfer.digests import Expected
-from planet_provider.transfer.fetch import Fetch
-from planet_provider.transfer.local import LocalStore
-from planet_provider.transfer.memory import MemoryStaging
+from planet_provider.transfer.download.pool import Crew, Ranges
+from planet_provider.transfer.download.retry import Patience
+from planet_provider.transfer.download.single import Fetch
+from planet_provider.transfer.download.sources import Link
 from planet_provider.transfer.parallel import in_parallel
 from planet_provider.transfer.progress import Watch
-from planet_provider.transfer.sources import Link
-from planet_provider.transfer.store import Staging
-from planet_provider.transfer.tries import Patience
+from planet_provider.transfer.stores.base import Staging
+from planet_provider.transfer.stores.local import LocalStore
+from planet_provider.transfer.stores.memory import MemoryStaging
 
 SIZE = 600_000
 CONTENT = random.Random(1).randbytes(SIZE)

@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 
-from planet_provider.exceptions import ChecksumError, InvalidInputError, TransferError, UnsafePathError
+from planet_provider.exceptions import (
+    ChecksumError,
+    InvalidInputError,
+    TransferError,
+    UnsafePathError,
+)
 from planet_provider.transfer import verify, verify_file
 from planet_provider.transfer.progress import Progress
 

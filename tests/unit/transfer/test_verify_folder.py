@@ -13,9 +13,9 @@ from obstore.store import MemoryStore
 
 from planet_provider.exceptions import ChecksumError, InvalidInputError
 from planet_provider.transfer import verify, verify_file
-from planet_provider.transfer.bucket import BucketStore
-from planet_provider.transfer.local import LocalStore
-from planet_provider.transfer.store import Store, write
+from planet_provider.transfer.stores.base import Store, write
+from planet_provider.transfer.stores.bucket import BucketStore
+from planet_provider.transfer.stores.local import LocalStore
 
 FILES = {"PSScene/a.tif": b"a" * 1000, "PSScene/b.tif": b"b" * 2000}
 

@@ -12,13 +12,13 @@ from obstore.store import MemoryStore
 
 from planet_provider.exceptions import ChecksumError, TransferError
 from planet_provider.transfer import verify, verify_file
-from planet_provider.transfer.bucket import BucketStore
 from planet_provider.transfer.digests import Expected
 from planet_provider.transfer.files import agrees_in_place
-from planet_provider.transfer.local import LocalStore
 from planet_provider.transfer.manifest import Entry
 from planet_provider.transfer.progress import Watch
-from planet_provider.transfer.store import write
+from planet_provider.transfer.stores.base import write
+from planet_provider.transfer.stores.bucket import BucketStore
+from planet_provider.transfer.stores.local import LocalStore
 
 #: A file whose beginning the system refuses to read, whoever asks: no page is ever mapped there.
 UNREADABLE = Path("/proc/self/mem")

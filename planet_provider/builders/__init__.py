@@ -1,0 +1,1 @@
+"""What DAG authors import to describe requests: filters, tools, deliveries, areas. Pure, and checked."""

@@ -1,0 +1,1 @@
+"""How requests are sent: sessions, retries, redirects, pages, and what is kept out of logs."""

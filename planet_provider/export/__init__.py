@@ -1,0 +1,1 @@
+"""Search results as GeoJSON, newline-delimited GeoJSON and GeoParquet."""

@@ -1,0 +1,1 @@
+"""Fetching one file or many: workers, ranges, hashes, renewed links, retries."""

@@ -1,0 +1,1 @@
+"""Where files go: a local disk, an object store, or a spool before any other file system."""

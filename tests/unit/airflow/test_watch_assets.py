@@ -121,7 +121,8 @@ async def test_deadlines(planet: Sandbox, scenes: Scenes) -> None:
     waiting = waits(scenes.item_ids[0], poke_interval=60.0, deadline=time.time() + 4.0)
     assert {event["status"] for event in await asyncio.gather(*waiting)} == {"timeout"}
     assert 3.9 < time.monotonic() - started < 30.0
-    assert looks(planet)[scenes.item_ids[0]] == 2, "the last look is at the deadline"
+    # One for all, unless the machine is so busy that they come to their deadline one after the other.
+    assert 2 <= looks(planet)[scenes.item_ids[0]] <= 1 + len(waiting), "the last look is at the deadline"
 
 
 @pytest.fixture

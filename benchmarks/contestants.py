@@ -46,8 +46,8 @@ class Ours:
             api_key=_KEY,
             base_url=setting.url,
             rate_limits={"data.other": RATE, "data.download": 1000.0},
-            rate_limit_store=store,
-            rate_limit_fallback="fail",
+            coordination_store=store,
+            coordination_fallback="fail",
         )
 
     def sync(self) -> Send:
@@ -64,7 +64,7 @@ class Ours:
 
     def acquire(self) -> Callable[[], None]:
         """Return what takes a slot that is free, without sending anything."""
-        store = open_store(self._config.rate_limit_store, "fail")
+        store = open_store(self._config.coordination_store, "fail")
         limiter = RateLimiter(store, _KEY, {"data.other": 1e9}, 600.0)
         return lambda: limiter.acquire("data.other")
 

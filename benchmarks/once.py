@@ -40,14 +40,14 @@ TIMEOUT, LATE = 1.0, 1.5
 class Setting:
     """Where to order, and what.
 
-    :param patience: Seconds, just above the list's lag.
+    :param list_consistency_timeout: Seconds, just above the list's lag.
     :param tries: How often a caller that gets an error calls again, as a task with retries does.
     """
 
     url: str
     api_key: str
     requests: Sequence[dict[str, Any]]
-    patience: float
+    list_consistency_timeout: float
     tries: int
 
 
@@ -91,7 +91,7 @@ def ours(setting: Setting) -> list[Result]:
             api_key=setting.api_key,
             base_url=setting.url,
             rate_limits=dict.fromkeys(DOCUMENTED_RATES, 1e6),
-            rate_limit_store=Path(store).as_uri(),
+            coordination_store=Path(store).as_uri(),
             max_connections=CONCURRENCY,
             timeout=TIMEOUT,
         )
@@ -102,7 +102,12 @@ def ours(setting: Setting) -> list[Result]:
                 errors = []
                 for number in range(setting.tries):
                     try:
-                        placed = place_order(session, request, patience=setting.patience, retried=number > 0)
+                        placed = place_order(
+                            session,
+                            request,
+                            list_consistency_timeout=setting.list_consistency_timeout,
+                            retried=number > 0,
+                        )
                     except Exception as error:
                         errors.append(type(error).__name__)
                     else:

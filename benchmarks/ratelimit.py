@@ -43,7 +43,7 @@ MOST_MICROSECONDS = {"file": 50.0}
 class Figures:
     """What one run came to.
 
-    :param budget: Requests, as a share of what the limit allows.
+    :param budget: Requests, as a share of the limit.
     :param densest: Most arrivals in any window of one second.
     :param spread: Largest difference between processes of a kind (sync or async), as a share of their mean.
     :param unit: What one request more or less is of that mean.
@@ -202,7 +202,7 @@ def _work(
         cpu = asyncio.run(_work_async(contestant, caller, seconds, barrier))
     result.send(cpu)
     result.close()
-    # Whoever still waits for a slot is not waited for.
+    # Those that still wait for a slot are left behind.
     os._exit(0)
 
 

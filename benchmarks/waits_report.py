@@ -15,7 +15,7 @@ MOST_REQUESTS = 3.0
 LATE_SECONDS = 5.0
 
 #: Longest time in seconds that our own work may hold the event loop. The garbage collector's time is told apart:
-#: most of what it goes through is Airflow's.
+#: most objects are Airflow's.
 BLOCKED_SECONDS = 0.05
 
 HEAD = (

@@ -165,7 +165,7 @@ class Delivered:
     :param folder: The order's, relative to the destination.
     :param name: Path in that folder.
     :param size: Bytes.
-    :param sha256: Hexadecimal, of what is on disk.
+    :param sha256: Hexadecimal, of the file on disk.
     :param verified: Whether that is the manifest's.
     """
 

@@ -13,7 +13,7 @@ Scenes of several days may come together, so what has arrived is filed by the da
 is a *partition* of the asset `planet_scenes_by_day`. On Airflow 3.3 and newer, `planet_late_imagery_day` runs
 once for each partition; before that, once for the event, with all its days.
 
-A scene that Planet publishes anew (first as a preview, later finalized) keeps its `published`. To fetch those
+A scene that Planet publishes again (first as a preview, later finalized) keeps its `published`. To fetch those
 again, add an `UpdateFilter`; docs/scheduling.md says how.
 """
 

@@ -1,11 +1,12 @@
 """As soon as Planet publishes new imagery of an area: order it, wait without a worker, download.
 
-No schedule and no sensor: a *watcher* in the triggerer looks every ten minutes for scenes that were published
-since the last one it told of, and tells the asset `planet_new_imagery` of them, in batches. The DAG is scheduled
-by that asset. A run may get several batches, and maps over them.
+There is no schedule and no sensor. Every ten minutes a *watcher* in the triggerer looks for scenes that Planet has
+published since its last look. It reports them in batches as events of the asset `planet_new_imagery`, which
+schedules the DAG. One run may get several batches, and maps over them.
 
-On Airflow 3.3 and newer the watcher goes on where it was, also after a restart of the triggerer. Before, it begins
-anew with each start: set `published_since` where nothing may be missed then; what is ordered again is found again.
+On Airflow 3.3 and newer the watcher continues where it stopped, also after a restart of the triggerer. On older
+versions it begins at the present at each start: set `published_since` if it must miss nothing. Orders that exist
+are found, not placed twice.
 The watcher works while the DAG is not paused.
 """
 

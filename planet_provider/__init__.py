@@ -82,14 +82,14 @@ def get_provider_info() -> dict[str, Any]:
                     "rate_limits": _field(
                         "Rate limits",
                         'JSON, requests per second by class, e.g. {"orders.create": 2.5}; '
-                        "default: 95 % of what Planet documents.",
+                        "default: 95 % of the documented rates.",
                     ),
-                    "rate_limit_store": _field(
-                        "Rate limit store",
+                    "coordination_store": _field(
+                        "Coordination store",
                         "file:///path: this machine (default, under AIRFLOW_HOME); "
                         "redis://...: all machines; memory://: this process.",
                     ),
-                    "rate_limit_fallback": _field(
+                    "coordination_fallback": _field(
                         "Without that store",
                         "Share of the rates to go on with while it can't be used (default 0.1), or: fail.",
                     ),

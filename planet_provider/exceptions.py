@@ -9,7 +9,7 @@
     ├── TransportError               no answer came: refused, cut, timed out
     │   └── TokenUnavailableError    no access token could be had, so the request was not sent
     ├── RateLimitQueueError          the next free slot of the rate limit is too far away
-    ├── RateLimitStoreError          where the rate limit's state lives can't be used, and there is no fallback
+    ├── CoordinationStoreError          where the rate limit's state lives can't be used, and there is no fallback
     ├── LockTimeoutError             somebody else held a lock for too long
     ├── APIError                     Planet answered with an error status
     │   ├── BadRequestError          400, 422: the request's content is wrong
@@ -153,8 +153,8 @@ class RateLimitQueueError(PlanetError):
         self.wait_seconds = wait_seconds
 
 
-class RateLimitStoreError(PlanetError):
-    """Where the rate limit's state lives can't be used now, and ``rate_limit_fallback`` is ``fail``."""
+class CoordinationStoreError(PlanetError):
+    """Where the rate limit's state lives can't be used now, and ``coordination_fallback`` is ``fail``."""
 
 
 class LockTimeoutError(PlanetError):

@@ -94,7 +94,7 @@ def no_known_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known_secrets, "_forms", ())
     if "airflow" in sys.modules:
         # For each new secret Airflow compiles all that it knows into one pattern: with the secrets of thousands of
-        # tests, this was a fifth of what they cost.
+        # tests, this was a fifth of their CPU time.
         from airflow.sdk._shared.secrets_masker import reset_secrets_masker
 
         reset_secrets_masker()

@@ -34,7 +34,7 @@ def on_files(files: Files, config: Any, **_: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Mend a page's links that lead out of docs/."""
+    """Repair a page's links that lead out of docs/."""
     source = page.file.src_uri
     if source in INCLUDED.values():
         return markdown
@@ -56,7 +56,7 @@ def _mended(text: str, folder: str, page: str) -> str:
     :param page: The page they stand on, from docs/.
     """
 
-    def mend(link: re.Match[str]) -> str:
+    def fix(link: re.Match[str]) -> str:
         target = normpath(f"{folder}/{link['target']}" if folder else link["target"])
         if not (REPOSITORY / target).exists():
             return link[0]
@@ -66,7 +66,7 @@ def _mended(text: str, folder: str, page: str) -> str:
         here = relpath(path, PurePosixPath(page).parent.as_posix())
         return f"[{link['text']}]({here}{link['anchor'] or ''})"
 
-    return _LINK.sub(mend, text)
+    return _LINK.sub(fix, text)
 
 
 def _page_of(target: str) -> str | None:

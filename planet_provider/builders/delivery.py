@@ -66,7 +66,7 @@ _CLOUD_FIELDS = frozenset(name for cloud in _CLOUDS.values() for name in (*cloud
 #: What the name of a credential has in it.
 _SECRET = re.compile(r"key|secret|token|credential|passw|signature|sas", re.IGNORECASE)
 
-#: Fields of each cloud's delivery that are credentials: never shown, and no part of what an order *is*.
+#: Fields of each cloud's delivery that are credentials: never shown, and no part of an order's identity.
 CREDENTIAL_FIELDS: Mapping[str, frozenset[str]] = {name: cloud.credentials for name, cloud in _CLOUDS.items()}
 
 

@@ -80,7 +80,7 @@ def range_filter(
 def update_filter(
     field_name: str, *, gt: datetime | str | None = None, gte: datetime | str | None = None
 ) -> Filter:
-    """Match items of which a property was changed by publishing them anew.
+    """Match items of which a property was changed by publishing them again.
 
     :param gt: Changed after this time.
     :param gte: Changed at this time or after; not along with ``gt``.

@@ -152,7 +152,7 @@ def _check_crs(crs: object, field: str) -> None:
     if not callable(to_epsg):
         return
     epsg = to_epsg()
-    # Of what has no number, OGC's CRS84 among it, only that it isn't in degrees is sure.
+    # For systems without a number, OGC's CRS84 among it, only that it isn't in degrees is sure.
     if epsg not in (None, *_EPSG) or (epsg is None and getattr(crs, "is_projected", False)):
         raise _other_crs(field, "a projection" if epsg is None else f"EPSG:{epsg}")
 

@@ -24,7 +24,7 @@ _MISTYPED = 0.75
 
 
 def edition() -> str:
-    """Return the date of what is known here."""
+    """Return the date of the lists of item types, bundles and assets."""
     return str(_spec()["edition"])
 
 
@@ -133,7 +133,7 @@ def _check_range(name: str, about: Mapping[str, Any], value: float, field: str) 
     if not lowest <= value <= highest:
         # A percentage where a fraction is meant.
         meant = (f"{value / 100:g}",) if highest == 1 < value <= 100 else ()
-        warn(field, value, f"outside of what {name} has, {lowest} to {highest}", *meant)
+        warn(field, value, f"outside the range of {name}, {lowest} to {highest}", *meant)
     elif name.endswith("_percent") and 0 < value < 1:
         warn(field, value, f"less than one percent, and {name} runs from 0 to 100", f"{value * 100:g}")
 

@@ -29,7 +29,7 @@ class Call(Generic[T_co]):
     :param json: JSON body. Not shown, because an order's delivery may hold cloud credentials.
     :param repeatable: Whether sending it twice does no harm. Where it does, it is only sent again
         when Planet surely has not accepted it.
-    :param gone_is_done: Whether "not found", where an earlier attempt's answer was lost, means that it was
+    :param not_found_is_success: Whether "not found", where an earlier attempt's answer was lost, means that it was
         carried out: so it is with deleting.
     :param secrets: What of the request no message may repeat.
     :param next_page: Finds the next page's URL in the decoded body; ``None`` for calls without pages.
@@ -42,7 +42,7 @@ class Call(Generic[T_co]):
     params: tuple[tuple[str, str], ...] = ()
     json: Any = field(default=None, repr=False)
     repeatable: bool = True
-    gone_is_done: bool = False
+    not_found_is_success: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)
     next_page: Callable[[Any], str | None] | None = None
 

@@ -36,7 +36,7 @@ def items(pages: Iterable[list[JSONObject]], limit: int | None = None) -> Iterat
     :raises InvalidInputError: The limit is no whole number greater than 0.
     """
     most = checks.limit(limit)
-    # Ids are all that is kept of what went by: some 10 MB for 100,000 items.
+    # Only ids are kept: some 10 MB for 100,000 items.
     seen: defaultdict[str, set[str]] = defaultdict(set)
 
     def fresh() -> Iterator[JSONObject]:

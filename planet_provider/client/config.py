@@ -68,19 +68,19 @@ _API_PATH = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class PlanetConfig:
-    """How to reach Planet, as whom, how fast and how patiently.
+    """How to reach Planet: which account, how fast, how many tries.
 
-    One of ``api_key``, ``oauth`` and ``login`` says as whom.
+    One of ``api_key``, ``oauth`` and ``login`` names the account.
 
     :param api_key: Planet API key. Not shown.
     :param oauth: A service account, whose access token is fetched when it is needed.
     :param login: An account's e-mail and password, for which its API key is fetched when it is needed.
     :param base_url: Origin of the APIs, ``http`` or ``https``.
     :param rate_limits: Requests per second by class; classes left out keep 95 % of the documented rate.
-    :param rate_limit_store: Where the limiter keeps its state. ``memory://``: this process;
+    :param coordination_store: Where the limiter keeps its state. ``memory://``: this process;
         ``file:///path``: every process of this machine; ``redis://``, ``rediss://`` or
         ``redis+sentinel://host,host/service``: all machines (extra ``[redis]``).
-    :param rate_limit_fallback: What to do while that store can't be used: a share of the rates (above 0, up
+    :param coordination_fallback: What to do while that store can't be used: a share of the rates (above 0, up
         to 1) for this machine, kept in its folder for temporary files; or ``"fail"``.
     :param max_queue_seconds: Longest wait of a request for a slot of the rate limit and for others to end, in
         seconds; beyond it
@@ -107,8 +107,8 @@ class PlanetConfig:
     login: Login | None = None
     base_url: str = DEFAULT_BASE_URL
     rate_limits: Mapping[str, float] = field(default_factory=dict)
-    rate_limit_store: str = field(default="memory://", repr=False)
-    rate_limit_fallback: Fallback = 0.1
+    coordination_store: str = field(default="memory://", repr=False)
+    coordination_fallback: Fallback = 0.1
     max_queue_seconds: float = 600.0
     timeout: float = 60.0
     max_connections: int = 32
@@ -140,7 +140,7 @@ class PlanetConfig:
     @property
     def secrets(self) -> list[str]:
         """What of it no message may hold."""
-        store = self.rate_limit_store
+        store = self.coordination_store
         given = (
             self.api_key,
             self.oauth.client_secret if self.oauth else "",
@@ -161,8 +161,8 @@ class PlanetConfig:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigurationError(f"{name}={value!r}: must be a whole number of at least 1.")
         object.__setattr__(self, "rate_limits", _rates(self.rate_limits))
-        check_store_url(self.rate_limit_store)
-        _check_fallback(self.rate_limit_fallback)
+        check_store_url(self.coordination_store)
+        _check_fallback(self.coordination_fallback)
         _warn_of_plain_http(self.base_url)
 
     def _check_credential(self) -> None:
@@ -193,7 +193,7 @@ def _check_fallback(value: object) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not 0 < value <= 1:  # type: ignore[operator]
         raise ConfigurationError(
-            f"rate_limit_fallback={value!r}: must be a share of the rates, above 0 and up to 1, or 'fail'."
+            f"coordination_fallback={value!r}: must be a share of the rates, above 0 and up to 1, or 'fail'."
         )
 
 

@@ -1,8 +1,8 @@
 """How many requests of an account are under way in a process at once, until their bodies are read.
 
-A request takes its permit *before* its slot of the rate limit. Otherwise many would have slots and wait for a
-connection, and all of them would be sent in the moment that connections get free. Only the first of each class's
-line waits here, so a class that stands still holds one permit at most.
+A request takes its lease *before* its slot of the rate limit. Otherwise many would have slots and wait for a
+connection, and all of them would be sent at the moment when connections become free. Only the first request of
+each class's queue waits here, so a class that stands still holds at most one lease.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from types import TracebackType
 from planet_provider.coordination.interrupt import wait_for
 from planet_provider.exceptions import RateLimitQueueError
 
-#: Seconds between two looks whether an event loop has left permits behind.
+#: Seconds between two looks whether an event loop has left leases behind.
 _LOOK_SECONDS = 1.0
 
 #: Seconds after which it is worth trying again: when one of so many requests ends can't be known.
 _TRY_AGAIN_SECONDS = 60.0
 
 
-class Permit:
-    """Leave to have one request under way. As a context manager it is given back behind the block.
+class ConnectionLease:
+    """Permission to have one request under way. As a context manager it is given back after the block.
 
     It is given back at the latest when nobody holds the object any more.
 
-    :param gate: Gives it.
+    :param limiter: Gives it.
     """
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+    def __init__(self, limiter: ConnectionLimiter) -> None:
+        self._limiter = limiter
         self.thread: threading.Thread | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.called: Future[None] | None = None
 
-    def __enter__(self) -> Permit:
+    def __enter__(self) -> ConnectionLease:
         return self
 
     def __exit__(
@@ -58,7 +58,7 @@ class Permit:
         :param rate_class: What for; ``None`` for storage.
         :raises RateLimitQueueError: As many requests as may be were under way all the time.
         """
-        called = self._gate.enter(self)
+        called = self._limiter.enter(self)
         if called is None:
             return
         deadline = time.monotonic() + seconds
@@ -68,7 +68,7 @@ class Permit:
     async def atake(self, seconds: float, rate_class: str | None) -> None:
         """Do what :meth:`take` does, without blocking the event loop."""
         self.loop = asyncio.get_running_loop()
-        called = self._gate.enter(self)
+        called = self._limiter.enter(self)
         if called is None:
             return
         deadline, waiting = time.monotonic() + seconds, asyncio.wrap_future(called)
@@ -79,15 +79,15 @@ class Permit:
     def release(self) -> None:
         """Give it back, or wait no more. More than once does no harm."""
         if self.thread is not None:
-            self._gate.leave(self)
+            self._limiter.leave(self)
             self.thread = None
 
     def _look(self, called: Future[None], deadline: float, rate_class: str | None) -> None:
-        self._gate.look()
+        self._limiter.look()
         if time.monotonic() >= deadline and not called.done():
             self.release()
             raise RateLimitQueueError(
-                f"max_connections is {self._gate.limit}, and as many requests of this process were under way "
+                f"max_connections is {self._limiter.limit}, and as many requests of this process were under way "
                 f"while one for {rate_class or 'storage'} waited for max_queue_seconds. Run fewer at once, raise "
                 "max_connections, or let this one be retried later.",
                 rate_class=rate_class or "storage",
@@ -95,8 +95,8 @@ class Permit:
             )
 
 
-class Gate:
-    """Gives out so many permits at once, first come, first served, to threads and event loops alike.
+class ConnectionLimiter:
+    """Gives out a number of leases at once, first come, first served, to threads and event loops alike.
 
     :param limit: How many.
     """
@@ -106,33 +106,33 @@ class Gate:
         self.after_fork()
 
     def after_fork(self) -> None:
-        """Begin anew: the requests of the parent process are not here."""
+        """Start over: the requests of the parent process are not here."""
         # A signal handler may interrupt a thread that holds it, and so may the garbage collector.
         self._lock = threading.RLock()
         self.inside: dict[int, tuple[threading.Thread | None, asyncio.AbstractEventLoop | None]] = {}
-        self.waiting: deque[Permit] = deque()
+        self.waiting: deque[ConnectionLease] = deque()
 
-    def enter(self, permit: Permit) -> Future[None] | None:
-        """Let a permit in, or have it wait.
+    def enter(self, lease: ConnectionLease) -> Future[None] | None:
+        """Admit a lease, or let it wait.
 
         :return: Done when it is in; ``None`` if it is.
         """
-        permit.thread = threading.current_thread()
+        lease.thread = threading.current_thread()
         with self._lock:
-            if (len(self.inside) >= self.limit or self.waiting) and not self._waits_for_itself(permit):
-                permit.called = Future()
-                self.waiting.append(permit)
-                return permit.called
-            self.inside[id(permit)] = permit.thread, permit.loop
+            if (len(self.inside) >= self.limit or self.waiting) and not self._waits_for_itself(lease):
+                lease.called = Future()
+                self.waiting.append(lease)
+                return lease.called
+            self.inside[id(lease)] = lease.thread, lease.loop
             return None
 
-    def leave(self, permit: Permit) -> None:
+    def leave(self, lease: ConnectionLease) -> None:
         """Let the next one in."""
         with self._lock:
-            self.inside.pop(id(permit), None)
+            self.inside.pop(id(lease), None)
             if self.waiting:
-                if permit.called is not None and permit in self.waiting:
-                    self.waiting.remove(permit)
+                if lease.called is not None and lease in self.waiting:
+                    self.waiting.remove(lease)
                 self._admit()
 
     def look(self) -> None:
@@ -143,40 +143,40 @@ class Gate:
                     self.inside.pop(key, None)
             self._admit()
 
-    def _waits_for_itself(self, permit: Permit) -> bool:
+    def _waits_for_itself(self, lease: ConnectionLease) -> bool:
         """Whether a thread that blocks would keep from ending what it has begun: a signal handler, for one."""
-        return permit.loop is None and any(thread is permit.thread for thread, _ in self.inside.values())
+        return lease.loop is None and any(thread is lease.thread for thread, _ in self.inside.values())
 
     def _admit(self) -> None:
         while self.waiting and len(self.inside) < self.limit:
-            permit = self.waiting.popleft()
-            if permit.called is not None and not (permit.loop is not None and permit.loop.is_closed()):
-                self.inside[id(permit)] = permit.thread, permit.loop
-                permit.called.set_result(None)
+            lease = self.waiting.popleft()
+            if lease.called is not None and not (lease.loop is not None and lease.loop.is_closed()):
+                self.inside[id(lease)] = lease.thread, lease.loop
+                lease.called.set_result(None)
 
 
-_gates: weakref.WeakValueDictionary[tuple[str, int], Gate] = weakref.WeakValueDictionary()
-_gates_lock = threading.RLock()
+_limiters: weakref.WeakValueDictionary[tuple[str, int], ConnectionLimiter] = weakref.WeakValueDictionary()
+_limiters_lock = threading.RLock()
 
 
-def gate_of(account: str, limit: int) -> Gate:
-    """Return the process's gate of an account.
+def connection_limiter(account: str, limit: int) -> ConnectionLimiter:
+    """Return the process's limiter of an account.
 
     :param account: A name that tells no credential.
-    :param limit: How many requests may be under way. Connections that say otherwise have a gate of their own.
+    :param limit: How many requests may be under way. Connections with another value have a limiter of their own.
     """
-    with _gates_lock:
-        gate = _gates.get((account, limit))
-        if gate is None:
-            gate = _gates[account, limit] = Gate(limit)
-        return gate
+    with _limiters_lock:
+        limiter = _limiters.get((account, limit))
+        if limiter is None:
+            limiter = _limiters[account, limit] = ConnectionLimiter(limit)
+        return limiter
 
 
 def _after_fork() -> None:
-    global _gates_lock  # noqa: PLW0603 - the parent's may be held by a thread that is not here
-    _gates_lock = threading.RLock()
-    for gate in list(_gates.values()):
-        gate.after_fork()
+    global _limiters_lock  # noqa: PLW0603 - the parent's may be held by a thread that is not here
+    _limiters_lock = threading.RLock()
+    for limiter in list(_limiters.values()):
+        limiter.after_fork()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from planet_provider.coordination.store import RateStore, Reservation
-from planet_provider.exceptions import RateLimitStoreError
+from planet_provider.exceptions import CoordinationStoreError
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class _Hold:
 class FallbackStore:
     """Use a store, and another one at a share of the rate while the first can't be used.
 
-    Slots of the one are void in the other, so whoever waits while the store goes, or comes back, queues anew. What
+    Slots of the one are void in the other, so callers that wait meanwhile queue again. What
     Planet asked for meanwhile is told to the store when it is back, before anything is asked of it.
 
     :param primary: The store.
@@ -113,7 +113,7 @@ class FallbackStore:
         try:
             self._tell()
             answer = ask()
-        except RateLimitStoreError as error:
+        except CoordinationStoreError as error:
             self._retry_at = self._clock() + RETRY_SECONDS
             if retry_at is None:
                 log.warning(

@@ -35,7 +35,7 @@ class LockedFile:
 
     :param path: In a folder that exists.
     :param timeout: Seconds to wait for the lock.
-    :param removable: Its holders may remove it. Whoever waited for one that is gone locks the one in its place.
+    :param removable: Its holders may remove it. A waiter for one that is gone locks the one in its place.
     :raises TimeoutError: On entering: the lock was not free in time.
     :raises OSError: On entering: the file can't be opened or locked.
     """

@@ -1,7 +1,7 @@
 """What became of an order that was about to be placed: what its next try, and its twins, have to know.
 
 A record is written *before* an order is placed and completed after. One without an id, left by a killed
-process or an answer that was not clear, makes the next one look for the order with more patience, because
+process or an answer that was not clear, makes the next one look for the order for longer, because
 Planet's list lags behind; one with an id finds the order although the list doesn't show it yet.
 """
 
@@ -64,7 +64,7 @@ class Record:
         return datetime.fromtimestamp(self.at, timezone.utc)
 
 
-class Ledger(Protocol):
+class Journal(Protocol):
     """Records by key."""
 
     def read(self, key: str) -> list[Record]:
@@ -74,37 +74,37 @@ class Ledger(Protocol):
     def write(self, key: str, record: Record | None) -> None:
         """Note durably what is known; ``None`` where there surely is no order.
 
-        :raises RateLimitStoreError: It can't be written.
+        :raises CoordinationStoreError: It can't be written.
         """
         ...
 
     def remembers_seconds(self) -> float:
         """Return how far back it surely has forgotten nothing, in seconds.
 
-        :raises RateLimitStoreError: It can't be asked.
+        :raises CoordinationStoreError: It can't be asked.
         """
         ...
 
 
-def open_ledger(url: str) -> Ledger:
-    """Return the ledger that lies where a rate limit's store lies: what all who share it know of an order.
+def open_journal(url: str) -> Journal:
+    """Return the journal that lies where a coordination store lies: what all who share it know of an order.
 
     :param url: ``memory://``: this process; ``file://``: this machine; ``redis://`` and its kin: the cluster.
     """
     return _open(url, "orders", KEPT_SECONDS) or _memory
 
 
-def open_run_ledger(url: str) -> Ledger:
-    """Return the ledger of the orders that each DAG run placed. It is kept in the same store."""
+def open_run_journal(url: str) -> Journal:
+    """Return the journal of the orders that each DAG run placed. It is kept in the same store."""
     return _open(url, "run-orders", RUN_KEPT_SECONDS) or _run_memory
 
 
-def _open(url: str, name: str, kept: float) -> Ledger | None:
+def _open(url: str, name: str, kept: float) -> Journal | None:
     scheme = urlsplit(url).scheme
     if scheme in REDIS_SCHEMES:
-        return RedisLedger(redis_client(url), redis_label(url), f"planet-{name}", kept)
+        return RedisJournal(redis_client(url), redis_label(url), f"planet-{name}", kept)
     if scheme == "file":
-        return FileLedger(Path(store_directory(url)) / name, kept)
+        return FileJournal(Path(store_directory(url)) / name, kept)
     return None
 
 
@@ -125,7 +125,7 @@ def decode(content: str) -> Record:
     return Record(time.time())
 
 
-class MemoryLedger:
+class MemoryJournal:
     """Records of one process."""
 
     def __init__(self) -> None:
@@ -148,11 +148,11 @@ class MemoryLedger:
         return math.inf
 
 
-_memory = MemoryLedger()
-_run_memory = MemoryLedger()
+_memory = MemoryJournal()
+_run_memory = MemoryJournal()
 
 
-class FileLedger:
+class FileJournal:
     """Records of one machine, a small file each.
 
     :param folder: Made where it is missing.
@@ -174,7 +174,7 @@ class FileLedger:
             return unreadable(str(self._folder), error)
 
     def write(self, key: str, record: Record | None) -> None:
-        """Note what is known; whoever reads finds the old record or the new one, whole."""
+        """Note what is known; a reader finds the old record or the new one, whole."""
         try:
             if record is None:
                 self._file(key).unlink(missing_ok=True)
@@ -213,7 +213,7 @@ def _replace(file: Path, content: str) -> None:
     sync_folder(file.parent)
 
 
-class RedisLedger:
+class RedisJournal:
     """Records of all machines that reach a Redis.
 
     All of them are fields of one hash, and with them the epoch: since when, and in which run of the server, it

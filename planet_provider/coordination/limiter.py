@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 
 from planet_provider.coordination.interrupt import pause
-from planet_provider.coordination.queue import Line, Place, line
+from planet_provider.coordination.queue import FifoQueue, Ticket, queue_of
 from planet_provider.coordination.store import RateStore
 from planet_provider.exceptions import RateLimitQueueError
 
@@ -50,7 +50,7 @@ class RateLimiter:
         self.store = store
         self._account = account_of(credential)
         self._rates = rates
-        self._lines = {name: line(store, self.key(name)) for name in rates}
+        self._queues = {name: queue_of(store, self.key(name)) for name in rates}
         self._max_queue_seconds = max_queue_seconds
         self._clock = clock
 
@@ -62,42 +62,42 @@ class RateLimiter:
         :param ready: Called before a slot is taken, with the seconds that are left: has what else the request
             needs. A slot that had to wait for that would pass unused.
         :raises RateLimitQueueError: Too many requests are waiting; raised as soon as that is clear.
-        :raises RateLimitStoreError: The store can't be used, and there is no fallback.
+        :raises CoordinationStoreError: The store can't be used, and there is no fallback.
         """
-        queue, deadline = self._lines[rate_class], self._clock() + self._max_queue_seconds
-        with Place(queue) as place:
-            self._check_line(queue, place, rate_class)
-            while not place.wait(deadline - self._clock()):
+        queue, deadline = self._queues[rate_class], self._clock() + self._max_queue_seconds
+        with Ticket(queue) as ticket:
+            self._check_queue(queue, ticket, rate_class)
+            while not ticket.wait(deadline - self._clock()):
                 self._check_deadline(queue, rate_class, deadline)
             if ready is not None:
                 ready(deadline - self._clock())
             for seconds in self.waits(rate_class, deadline - self._clock()):
-                place.stay()
+                ticket.stay()
                 pause(seconds)
 
     async def aacquire(
         self, rate_class: str, ready: Callable[[float], Awaitable[object]] | None = None
     ) -> None:
         """Do what :meth:`acquire` does, without blocking the event loop."""
-        queue, deadline = self._lines[rate_class], self._clock() + self._max_queue_seconds
-        with Place(queue) as place:
-            self._check_line(queue, place, rate_class)
-            while not await place.await_(deadline - self._clock()):
+        queue, deadline = self._queues[rate_class], self._clock() + self._max_queue_seconds
+        with Ticket(queue) as ticket:
+            self._check_queue(queue, ticket, rate_class)
+            while not await ticket.await_(deadline - self._clock()):
                 self._check_deadline(queue, rate_class, deadline)
             if ready is not None:
                 await ready(deadline - self._clock())
             async for seconds in self.awaits(rate_class, deadline - self._clock()):
-                place.stay()
+                ticket.stay()
                 await asyncio.sleep(seconds)
 
     def waits(self, rate_class: str, max_wait: float | None = None) -> Iterator[float]:
-        """Take a slot, whoever else is waiting, and yield the seconds to sleep until the request may be sent.
+        """Take a slot, past the queue, and yield the seconds to sleep until the request may be sent.
 
         After each sleep it looks again: a pause may have moved the slot, or a store lost it.
 
         :param max_wait: Longest wait in seconds, all sleeps together, where not ``max_queue_seconds``.
         :raises RateLimitQueueError: The slot is too far away.
-        :raises RateLimitStoreError: The store can't be used, and there is no fallback.
+        :raises CoordinationStoreError: The store can't be used, and there is no fallback.
         """
         key = self.key(rate_class)
         interval = 1.0 / self._rates[rate_class]
@@ -138,15 +138,15 @@ class RateLimiter:
         """Return what the store calls a class of this account's requests."""
         return f"{self._account}:{rate_class}"
 
-    def _check_line(self, queue: Line, place: Place, rate_class: str) -> None:
+    def _check_queue(self, queue: FifoQueue, ticket: Ticket, rate_class: str) -> None:
         """Refuse at once what would wait too long, by how many are ahead and how fast they go."""
-        if not place.ahead:
+        if not ticket.ahead:
             return
-        wait = place.ahead * max(queue.pace(), 1.0 / self._rates[rate_class])
+        wait = ticket.ahead * max(queue.pace(), 1.0 / self._rates[rate_class])
         if wait > self._max_queue_seconds:
             raise self._queue_error(rate_class, wait)
 
-    def _check_deadline(self, queue: Line, rate_class: str, deadline: float) -> None:
+    def _check_deadline(self, queue: FifoQueue, rate_class: str, deadline: float) -> None:
         if self._clock() >= deadline:
             raise self._queue_error(rate_class, max(queue.pace(), 1.0 / self._rates[rate_class]))
 

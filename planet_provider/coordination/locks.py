@@ -59,7 +59,7 @@ class Locks(Protocol):
         :param name: What nobody else may do meanwhile. Only its hash is kept.
         :param timeout: Seconds to wait for it.
         :raises LockTimeoutError: Somebody else held it all the time.
-        :raises RateLimitStoreError: The store can't be used, and there is no fallback.
+        :raises CoordinationStoreError: The store can't be used, and there is no fallback.
         """
         ...
 
@@ -97,7 +97,7 @@ class MemoryLocks:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all locks. After a fork, whoever held one is not there any more."""
+        """Forget all locks. After a fork, their holders are gone."""
         self._names: set[str] = set()
         self._freed = threading.Condition()
 
@@ -150,7 +150,7 @@ class FileLocks:
         try:
             yield _Kept()
         finally:
-            # Removed while it is locked: whoever waits for it sees that, and makes a new one.
+            # Removed while it is locked: waiters see that, and make a new one.
             with suppress(FileNotFoundError):
                 os.unlink(path)
             lock.__exit__(None, None, None)

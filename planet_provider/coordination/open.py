@@ -39,7 +39,7 @@ def check_store_url(url: str) -> None:
         store_directory(url)
     elif scheme != "memory":
         known = ", ".join(f"{name}://" for name in ("memory", "file", *REDIS_SCHEMES))
-        raise ConfigurationError(f"rate_limit_store: unknown scheme {scheme!r}; known: {known}.")
+        raise ConfigurationError(f"coordination_store: unknown scheme {scheme!r}; known: {known}.")
 
 
 def store_directory(url: str) -> str:
@@ -48,7 +48,7 @@ def store_directory(url: str) -> str:
     :raises ConfigurationError: It is not an absolute path on this machine.
     """
     wrong = ConfigurationError(
-        f"rate_limit_store={url!r}: must be an absolute path, such as file:///var/lib/airflow/planet."
+        f"coordination_store={url!r}: must be an absolute path, such as file:///var/lib/airflow/planet."
     )
     try:
         parts = urlsplit(url)

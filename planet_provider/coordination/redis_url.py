@@ -140,6 +140,6 @@ def _sentinels(url: str) -> tuple[list[tuple[str, int]], str, int]:
 def _invalid(url: str, reason: str) -> ConfigurationError:
     scheme = url.partition(":")[0]
     return ConfigurationError(
-        f"rate_limit_store='{scheme}://...': {reason}. In its user and password, percent-encode what has a "
+        f"coordination_store='{scheme}://...': {reason}. In its user and password, percent-encode what has a "
         "meaning in a URL: / as %2F, # as %23, ? as %3F, [ as %5B, ] as %5D, @ as %40, : as %3A and % as %25."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from planet_provider.exceptions import RateLimitStoreError
+from planet_provider.exceptions import CoordinationStoreError
 
 
 class Reservation(NamedTuple):
@@ -33,7 +33,7 @@ class RateStore(Protocol):
         :param interval: Seconds between two slots.
         :param max_wait: Longest acceptable wait, in seconds.
         :return: The slot. Where its wait is longer than ``max_wait``, it was not taken.
-        :raises RateLimitStoreError: The store can't be used now.
+        :raises CoordinationStoreError: The store can't be used now.
         """
         ...
 
@@ -41,7 +41,7 @@ class RateStore(Protocol):
         """Look again how far away a slot is.
 
         :return: Seconds; ``None`` where the slot is void.
-        :raises RateLimitStoreError: The store can't be used now.
+        :raises CoordinationStoreError: The store can't be used now.
         """
         ...
 
@@ -50,12 +50,14 @@ class RateStore(Protocol):
 
         :param seconds: What Retry-After said, if it said anything.
         :param age: Seconds since the refused request was sent.
-        :raises RateLimitStoreError: The store can't be used now.
+        :raises CoordinationStoreError: The store can't be used now.
         """
         ...
 
 
-def store_error(label: str, what: str, error: Exception, *, stands_in: bool = False) -> RateLimitStoreError:
+def store_error(
+    label: str, what: str, error: Exception, *, stands_in: bool = False
+) -> CoordinationStoreError:
     """Build the error for a store that can't be used, with the extra to set.
 
     :param label: URL of the store, without credentials.
@@ -63,20 +65,20 @@ def store_error(label: str, what: str, error: Exception, *, stands_in: bool = Fa
     :param error: Why.
     :param stands_in: Whether this is the machine's own folder, in place of the store that the extra names.
     """
-    name = f"rate_limit_store={label}"
+    name = f"coordination_store={label}"
     if stands_in:
-        name = f"the folder that stands in for rate_limit_store, {label}"
+        name = f"the folder that stands in for coordination_store, {label}"
         remedy = "Repair the store itself, or set TMPDIR to a folder that this user can write to"
     elif label.startswith("file:"):
         remedy = (
-            "Set the extra rate_limit_store of the Planet connection to a folder that every process of this "
+            "Set the extra coordination_store of the Planet connection to a folder that every process of this "
             "machine can write to, such as file:///var/lib/planet, on a file system that has locks and room; or "
             "to redis://host:6379/0"
         )
     else:
         remedy = (
             "Check that this Redis can be reached, has room (maxmemory) and takes writes (a read-only replica "
-            "does not), or set the extra rate_limit_store of the Planet connection to another one"
+            "does not), or set the extra coordination_store of the Planet connection to another one"
         )
     cause = f"{type(error).__name__}: {error}".rstrip(". ")
-    return RateLimitStoreError(f"{name}: {what}: {cause}. {remedy}.")
+    return CoordinationStoreError(f"{name}: {what}: {cause}. {remedy}.")

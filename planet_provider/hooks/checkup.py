@@ -1,4 +1,4 @@
-"""What "Test connection" asks and says: as whom one is known, and which APIs answer."""
+"""What "Test connection" asks and says: which account it is, and which APIs answer."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ AUTH_METHODS = ("api_key", "oauth", "login", "env", "file")
 
 #: Extras that go to :class:`PlanetConfig` under the same name.
 _CLIENT_EXTRAS = frozenset(
-    {"rate_limits", "rate_limit_store", "timeout", "max_connections", "max_attempts", "max_retry_seconds"}
-    | {"rate_limit_fallback", "max_queue_seconds", "backoff_seconds", "max_order_items", "max_vertices"}
+    {"rate_limits", "coordination_store", "timeout", "max_connections", "max_attempts", "max_retry_seconds"}
+    | {"coordination_fallback", "max_queue_seconds", "backoff_seconds", "max_order_items", "max_vertices"}
     | {"max_response_bytes", "max_pages"}
 )
 _AUTH_EXTRAS = frozenset({"auth", "auth_file", "env_var", "token_url"})
@@ -36,7 +36,7 @@ KNOWN_EXTRAS = _CLIENT_EXTRAS | _AUTH_EXTRAS
 _WHOLE_NUMBERS = frozenset(
     {"max_connections", "max_attempts", "max_order_items", "max_vertices", "max_response_bytes", "max_pages"}
 )
-_TEXTS = frozenset({"rate_limit_store", "auth_file", "env_var", "token_url"})
+_TEXTS = frozenset({"coordination_store", "auth_file", "env_var", "token_url"})
 
 
 class ConnectionNotFoundError(ConfigurationError, AirflowNotFoundException):
@@ -52,7 +52,7 @@ def config_from_environment() -> PlanetConfig:
     """
     key, source = found_api_key()
     log.info("The connection %r is not defined anywhere: using the API key of %s.", DEFAULT_CONN_ID, source)
-    return PlanetConfig(api_key=key, rate_limit_store=default_store())
+    return PlanetConfig(api_key=key, coordination_store=default_store())
 
 
 def default_store() -> str:
@@ -74,7 +74,7 @@ def config_from_connection(connection: Connection) -> PlanetConfig:
         name: _setting(connection.conn_id, name, extras[name])
         for name in sorted(_CLIENT_EXTRAS & extras.keys())
     }
-    settings.setdefault("rate_limit_store", default_store())
+    settings.setdefault("coordination_store", default_store())
     try:
         credential = _credential(connection, extras)
         return PlanetConfig(**credential, base_url=_base_url(connection), **settings)
@@ -113,7 +113,7 @@ def _stripped(value: Any) -> Any:
 
 def _setting(conn_id: str | None, name: str, value: Any) -> Any:
     """Read a setting that the connection form, or a URI, may have stored as text."""
-    if not isinstance(value, str) or name in _TEXTS or (name, value) == ("rate_limit_fallback", "fail"):
+    if not isinstance(value, str) or name in _TEXTS or (name, value) == ("coordination_fallback", "fail"):
         return value
     try:
         if name == "rate_limits":

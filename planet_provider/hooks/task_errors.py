@@ -43,9 +43,9 @@ globals().update(
 def task_errors(*, retry: bool = True) -> Iterator[None]:
     """Turn this package's errors into Airflow's.
 
-    Those that a retry may mend (``retryable``) let Airflow retry; the others fail the task at once.
+    Those that a retry may fix (``retryable``) let Airflow retry; the others fail the task at once.
 
-    :param retry: Whether a retry of this task can mend anything at all.
+    :param retry: Whether a retry of this task can fix anything at all.
     """
     try:
         yield

@@ -24,7 +24,7 @@ from planet_provider.transfer.verify import (
     ON_UNEXPECTED,
     OnUnexpected,
     bad_files,
-    mend,
+    repair,
     verify,
     verify_file,
 )
@@ -49,7 +49,7 @@ class PlanetValidateChecksumOperator(PlanetTransferOperator):
     :param checksum: ``sha256`` or ``md5``. Assets come with md5 only. (templated)
     :param max_concurrency: Files at once.
     :param on_mismatch: What to do about files of an order that are missing, short, altered or unreadable:
-        ``fail``, or ``redownload`` those and those alone, and compare them anew. The order is the one that
+        ``fail``, or ``redownload`` those and those alone, and compare them again. The order is the one that
         ``planet-transfer.json`` in its folder names; Planet keeps orders for 90 days. Until all are there again,
         ``manifest.json`` is not; a retry goes on by ``planet-transfer.json``. (templated)
     :param on_unexpected: What to do about files in an order's folder that neither the manifest nor
@@ -106,7 +106,7 @@ class PlanetValidateChecksumOperator(PlanetTransferOperator):
             self.log.info("%s, %s: as it should be.", self.path, file_size(size))
             return {"validated": 1, "bytes": size, **result}
         with self.transferring():
-            found, again = self._order(mending=on_mismatch == "redownload")
+            found, again = self._order(repairing=on_mismatch == "redownload")
         self.log.info("%s, %s: as expected.", counted(found.validated, "file"), file_size(found.bytes))
         return {
             "validated": found.validated,
@@ -116,15 +116,15 @@ class PlanetValidateChecksumOperator(PlanetTransferOperator):
             "redownloaded": list(again),
         }
 
-    def _order(self, *, mending: bool) -> tuple[Verification, tuple[str, ...]]:
+    def _order(self, *, repairing: bool) -> tuple[Verification, tuple[str, ...]]:
         folder = self._folder()
         try:
             return self._verify(folder), ()
         except TransferError as error:
-            if not mending or not bad_files(folder, error):
+            if not repairing or not bad_files(folder, error):
                 raise
             with self.hook.session() as session:
-                again = mend(
+                again = repair(
                     session,
                     folder,
                     error,

@@ -46,7 +46,7 @@ from planet_provider.ordering.outcome import (
     summary,
     with_missing_items,
 )
-from planet_provider.ordering.place import PATIENCE_SECONDS, PlacedOrder, place_order
+from planet_provider.ordering.place import LIST_CONSISTENCY_SECONDS, PlacedOrder, place_order
 from planet_provider.ordering.wait import until_reached
 from planet_provider.triggers.base import (
     PlanetTrigger,
@@ -76,7 +76,7 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
 
     The request's digest goes into the order's name, ``<name> [<12 hex>]``, by which it is found. Tasks that
     want the same order at the same time get the same one: they are kept apart by a lock in the connection's
-    ``rate_limit_store``, so for several machines that has to be a ``redis://``.
+    ``coordination_store``, so for several machines that has to be a ``redis://``.
 
     :param name: Name of the order. (templated)
     :param products: Products in Planet's own form; or else ``items`` and ``product_bundle``. (templated)
@@ -112,8 +112,8 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
     :param cancel_on_kill: Cancel the order where this task is killed while it waits, unless a new try goes
         on with it. Only queued orders can be cancelled. Airflow tells of no kill between the task's deferral and
         the start of its trigger. (templated)
-    :param patience: Seconds that Planet's list of orders may lag behind, at most. So long an order is looked
-        for after an answer that was not clear, before it is sent again.
+    :param list_consistency_timeout: Longest time, in seconds, by which Planet's list of orders lags behind. After
+        an answer that was not clear, the order is looked for during this time before it is sent again.
     :param poke_interval: Seconds between two looks when waiting, or a timedelta.
     :param timeout: Seconds to wait in all, or a timedelta.
     :param planet_conn_id: Airflow connection of type ``planet``. (templated)
@@ -180,7 +180,7 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
         deferrable: bool | None = None,
         allow_partial: bool = False,
         cancel_on_kill: bool = False,
-        patience: float = PATIENCE_SECONDS,
+        list_consistency_timeout: float = LIST_CONSISTENCY_SECONDS,
         poke_interval: float | timedelta = 30.0,
         timeout: float | timedelta = DEFAULT_TIMEOUT_SECONDS,
         **kwargs: Any,
@@ -208,7 +208,7 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
         self.deferrable = is_deferrable(deferrable)
         self.allow_partial = allow_partial
         self.cancel_on_kill = cancel_on_kill
-        self.patience = patience
+        self.list_consistency_timeout = list_consistency_timeout
         self.poke_interval = _seconds(poke_interval)
         self.timeout = _seconds(timeout)
         self._estimate: Estimate | None = None
@@ -233,7 +233,7 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
         return self._order(context, time.time() + checks.seconds(self.timeout, "timeout"))
 
     @task_errors()
-    def execute_again(self, context: Context, event: dict[str, Any] | None = None) -> str:
+    def execute_after_capacity(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Take over from the trigger that waited for a place."""
         place = read_event(event, "capacity")
         if place is None:
@@ -282,7 +282,9 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
                     raise
                 self.log.info("%s", error)
                 queue_seconds = error.wait_seconds if isinstance(error, RateLimitQueueError) else None
-                self._defer(self._capacity_trigger(deadline, queue_seconds), "execute_again", deadline)
+                self._defer(
+                    self._capacity_trigger(deadline, queue_seconds), "execute_after_capacity", deadline
+                )
             order = summary(placed.order) | self._facts(placed)
             self.log.info(
                 "Order %s is %s: %s",
@@ -290,7 +292,7 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
                 order["state"],
                 order_page(placed.order_id, session.config.base_url),
             )
-            # Before any waiting, so that whoever kills the wait can find the order.
+            # Before any waiting, so that a user who kills the wait can find the order.
             self._push(context, order, session.config.base_url)
             if not self.wait_for_completion:
                 return self._done(context, order)
@@ -317,8 +319,8 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
             salt=run if by_run else "",
             reuse_max_age=None if by_run else self.reuse_max_age,
             asked_at=getattr(dag_run, "start_date", None),
-            patience=self.patience,
-            journal=context.get("task_state_store"),  # Airflow 3.3
+            list_consistency_timeout=self.list_consistency_timeout,
+            task_store=context.get("task_state_store"),  # Airflow 3.3
             retried=ti.try_number > 1,
             before_placing=before_placing,
             run=run,
@@ -334,7 +336,7 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
     def _request(self, config: PlanetConfig) -> dict[str, Any]:
         """Build and check the request; nothing is sent before."""
         checks.choice(self.reuse, ("content", "run"), "reuse")
-        for name in ("patience", "poke_interval", "timeout"):
+        for name in ("list_consistency_timeout", "poke_interval", "timeout"):
             checks.seconds(getattr(self, name), name)
         if self.max_area_km2 is not None:
             checks.number(self.max_area_km2, "max_area_km2", above=0)

@@ -15,7 +15,7 @@ from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collec
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-#: OpenLineage's namespace of what lies at Planet.
+#: OpenLineage's namespace of Planet's data.
 NAMESPACE = "planet"
 
 #: Files that are named one by one; of more, only their folder is named. Airflow's collector of hook lineage

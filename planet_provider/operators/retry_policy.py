@@ -24,7 +24,7 @@ _SPREAD = 0.1
 class PlanetRetryPolicy(RetryPolicy):
     """Try again when Planet, or the rate limit's queue, said it is worth it; fail at once where it never is.
 
-    Without a word of when, the task's own ``retry_delay`` holds. Errors that a retry can't mend (quota,
+    Without a word of when, the task's own ``retry_delay`` holds. Errors that a retry can't fix (quota,
     credentials, a bad request) fail a task at once with or without this policy.
 
     .. code-block:: python
@@ -39,7 +39,7 @@ class PlanetRetryPolicy(RetryPolicy):
         if not isinstance(exception, PlanetError):
             return RetryDecision.default()
         if not exception.retryable:
-            return RetryDecision.fail(f"{type(exception).__name__}: trying again won't mend it.")
+            return RetryDecision.fail(f"{type(exception).__name__}: trying again won't fix it.")
         seconds = seconds_told(exception)
         if seconds is None:
             return RetryDecision.default()

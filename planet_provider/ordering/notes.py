@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from planet_provider.client.config import PlanetConfig
 from planet_provider.coordination.journal import (
-    Ledger,
+    Journal,
     Record,
-    open_ledger,
-    open_run_ledger,
+    open_journal,
+    open_run_journal,
 )
-from planet_provider.ordering.task_journal import Journal, JournalLedger
+from planet_provider.ordering.task_journal import TaskJournal, TaskStore
 
 log = logging.getLogger(__name__)
 
@@ -31,27 +31,29 @@ class Note(NamedTuple):
 
 
 class Notes:
-    """The records of one order, in all ledgers that know it.
+    """The records of one order, in all journals that know it.
 
     :param config: Names the store that twins share.
     :param key: The order's key there.
-    :param journal: What the task remembers.
+    :param task_store: What the task remembers.
     :param run: Names the run that asks.
     """
 
-    def __init__(self, config: PlanetConfig, key: str, *, journal: Journal | None, run: str | None) -> None:
-        self._shared = open_ledger(config.rate_limit_store)
+    def __init__(
+        self, config: PlanetConfig, key: str, *, task_store: TaskStore | None, run: str | None
+    ) -> None:
+        self._shared = open_journal(config.coordination_store)
         self._key = key
-        self._own: list[tuple[Ledger, str]] = []
+        self._own: list[tuple[Journal, str]] = []
         if run is not None:
             run_key = f"{key}-{hashlib.sha256(run.encode()).hexdigest()[:12]}"
-            self._own.append((open_run_ledger(config.rate_limit_store), run_key))
-        if journal is not None:
-            self._own.append((JournalLedger(journal), key))
+            self._own.append((open_run_journal(config.coordination_store), run_key))
+        if task_store is not None:
+            self._own.append((TaskJournal(task_store), key))
 
     def read(self) -> list[Note]:
         """Return what is known, the run's own first. Which is the latest can't be told: clocks may differ."""
-        own = [Note(record, own=True) for ledger, key in self._own for record in ledger.read(key)]
+        own = [Note(record, own=True) for journal, key in self._own for record in journal.read(key)]
         return own + [Note(record, own=False) for record in self._shared.read(self._key)]
 
     def remembers_seconds(self) -> float:
@@ -61,10 +63,10 @@ class Notes:
     def write(self, record: Record) -> None:
         """Note what is about to happen, everywhere.
 
-        :raises RateLimitStoreError: It can't be noted.
+        :raises CoordinationStoreError: It can't be noted.
         """
-        for ledger, key in self._places():
-            ledger.write(key, record)
+        for journal, key in self._places():
+            journal.write(key, record)
 
     def conclude(
         self, record: Record | None, check: Callable[[], None] = lambda: None, *, own: bool = True
@@ -75,13 +77,13 @@ class Notes:
         :param check: Called first; raises where the records may be another's by now.
         :param own: Whether the run may have placed the order itself.
         """
-        for ledger, key in self._places() if own else [(self._shared, self._key)]:
+        for journal, key in self._places() if own else [(self._shared, self._key)]:
             try:
                 check()
-                ledger.write(key, record)
+                journal.write(key, record)
             except Exception as error:
                 known = "no order was placed" if record is None else f"order {record.order_id} is there"
                 log.warning("That %s can't be noted: %s", known, error)
 
-    def _places(self) -> list[tuple[Ledger, str]]:
+    def _places(self) -> list[tuple[Journal, str]]:
         return [(self._shared, self._key), *self._own]

@@ -2,7 +2,7 @@
 
 Planet has no idempotency key, and an order charges quota when it is placed. So the request's digest goes into
 the order's name, and orders of that name are listed before one is placed, and after every answer that is not
-clear. The list lags behind, so a ledger (:mod:`planet_provider.coordination.journal`) tells the next try and the
+clear. The list lags behind, so a journal (:mod:`planet_provider.coordination.journal`) tells the next try and the
 twins of this one what was about to happen, and a lock lets only one of them go ahead.
 """
 
@@ -43,14 +43,14 @@ from planet_provider.ordering.lookup import (
     watch_list,
 )
 from planet_provider.ordering.notes import Note, Notes
-from planet_provider.ordering.task_journal import Journal
+from planet_provider.ordering.task_journal import TaskStore
 from planet_provider.ordering.waiting import reported
 
 log = logging.getLogger(__name__)
 
 #: Seconds that Planet's list may lag behind, at most. Planet documents no bound; two minutes are generous for
 #: an index, and are spent only after an answer that was not clear.
-PATIENCE_SECONDS = 120.0
+LIST_CONSISTENCY_SECONDS = 120.0
 
 #: Seconds to wait for another task that is placing the same order: it may be patient itself.
 LOCK_TIMEOUT_SECONDS = 900.0
@@ -92,8 +92,8 @@ def place_order(
     salt: str = "",
     reuse_max_age: timedelta | None = None,
     asked_at: datetime | None = None,
-    patience: float = PATIENCE_SECONDS,
-    journal: Journal | None = None,
+    list_consistency_timeout: float = LIST_CONSISTENCY_SECONDS,
+    task_store: TaskStore | None = None,
     retried: bool = False,
     before_placing: Callable[[Mapping[str, Any]], None] | None = None,
     run: str | None = None,
@@ -107,9 +107,9 @@ def place_order(
         What the run has placed itself may have any age.
     :param asked_at: When the order was first asked for, e.g. when the DAG run began, with a time zone; by default
         now. An order's age is that of then. What lies in the future by Planet's clock is taken for now.
-    :param patience: Seconds that Planet's list may lag behind; > 0.
-    :param journal: What the task remembers over its tries.
-    :param retried: Whether an earlier try of this task may have placed the order. Without a journal it may
+    :param list_consistency_timeout: Seconds that Planet's list may lag behind; > 0.
+    :param task_store: What the task remembers over its tries.
+    :param retried: Whether an earlier try of this task may have placed the order. Without a task store it may
         have done so on another machine, so it is looked for at length.
     :param before_placing: Called with the request before an order is placed; may refuse by raising.
     :param run: Names the run that asks, e.g. DAG and DAG run.
@@ -117,7 +117,7 @@ def place_order(
     :raises UnexpectedResponseError: The order was placed, but Planet stored it under another name; or the order
         that is noted for this request is for other products.
     :raises LockTimeoutError: Another task has been placing the same order for too long.
-    :raises RateLimitStoreError: That it is about to be placed can't be noted, so it was not placed.
+    :raises CoordinationStoreError: That it is about to be placed can't be noted, so it was not placed.
     :raises APIError: Planet refused the order.
     """
     validate(request, max_items=session.config.max_order_items, max_vertices=session.config.max_vertices)
@@ -130,18 +130,18 @@ def place_order(
     placing = _Placing(
         session=session,
         request={**request, "name": name},
-        notes=Notes(config, key, journal=journal, run=None if reuse_max_age is None else run),
+        notes=Notes(config, key, task_store=task_store, run=None if reuse_max_age is None else run),
         asked_at=asked_at or datetime.now(timezone.utc),
         max_age=reuse_max_age,
-        patience=patience,
+        list_consistency_timeout=list_consistency_timeout,
         before_placing=before_placing,
     )
     # No fallback: a lock that holds for this machine alone does not keep other machines from buying the same.
-    locks = open_locks(config.rate_limit_store, "fail")
+    locks = open_locks(config.coordination_store, "fail")
     with ExitStack() as stack:
         with reported(f"Another task is placing the order {name!r}", LOCK_TIMEOUT_SECONDS):
             lock = stack.enter_context(locks.hold(f"planet-order-{key}", LOCK_TIMEOUT_SECONDS))
-        found = placing.find(suspicious=retried and journal is None)
+        found = placing.find(suspicious=retried and task_store is None)
         if found is not None:
             log.info("Order %s (%s) is there already: %s. It is not placed again.",
                      found["id"], found["state"], found.get("name"))  # fmt: skip
@@ -163,7 +163,7 @@ class _Placing:
     notes: Notes
     asked_at: datetime
     max_age: timedelta | None
-    patience: float
+    list_consistency_timeout: float
     before_placing: Callable[[Mapping[str, Any]], None] | None
     #: Ids of orders that were looked at and can't be reused: none of them is the one that is placed now.
     passed_over: set[str] = field(default_factory=set)
@@ -180,7 +180,7 @@ class _Placing:
                 continue
             order = get_order(self.session, order_id)
             if order is None:
-                doubts.append(_Doubt(self.patience, self._not_found(order_id)))
+                doubts.append(_Doubt(self.list_consistency_timeout, self._not_found(order_id)))
             elif self._is_noted(order, own=order_id in own):
                 return self._note(order, own=bool(own))
             else:
@@ -218,31 +218,33 @@ class _Placing:
                 self._check_name(self._note(order))
                 return order
             # From the moment of the answer, or its lack: until then Planet may have been at work.
-            found = self._watch(_Doubt(self.patience, "the answer to placing it was not clear"), cause)
+            found = self._watch(
+                _Doubt(self.list_consistency_timeout, "the answer to placing it was not clear"), cause
+            )
             if found is not None:
                 log.info("Found it: order %s (%s).", found["id"], found["state"])
                 return self._note(found)
             self._check_names(began, cause)
             log.warning(
                 "The list was watched for %g s and doesn't show the order: it was not accepted.",
-                self.patience,
+                self.list_consistency_timeout,
             )
         reason = f"it was sent {MAX_PLACEMENTS} times, and never showed in the list"
         raise self._uncertain(reason) from cause
 
     def _doubts(self, notes: Iterable[Note], *, suspicious: bool) -> Iterator[_Doubt]:
         if suspicious:
-            yield _Doubt(self.patience, "an earlier try of this task may have placed it")
+            yield _Doubt(self.list_consistency_timeout, "an earlier try of this task may have placed it")
         for note in notes:
             if note.record.order_id is None:
-                seconds = self._still_under_way(note.record) + self.patience
+                seconds = self._still_under_way(note.record) + self.list_consistency_timeout
                 yield _Doubt(seconds, "it was about to be placed before, and what came of that is not known")
         # What was sent before the store forgot it may be under way, and then be listed late.
         remembers = self.notes.remembers_seconds()
-        forgotten = self.session.config.timeout + self.patience - remembers
+        forgotten = self.session.config.timeout + self.list_consistency_timeout - remembers
         if forgotten > 0:
             reason = (
-                f"rate_limit_store was started, or lost what it knew, {remembers:.0f} s ago: what was being "
+                f"coordination_store was started, or lost what it knew, {remembers:.0f} s ago: what was being "
                 "placed then is not known there"
             )
             yield _Doubt(forgotten, reason)

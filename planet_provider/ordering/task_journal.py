@@ -8,12 +8,12 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 from planet_provider.coordination.journal import Record, decode, unreadable
-from planet_provider.exceptions import RateLimitStoreError
+from planet_provider.exceptions import CoordinationStoreError
 
 _PLACE = "Airflow's task state store"
 
 
-class Journal(Protocol):
+class TaskStore(Protocol):
     """A task's own store; Airflow's task state store is one."""
 
     def get(self, key: str) -> Any:
@@ -25,19 +25,19 @@ class Journal(Protocol):
         ...
 
 
-class JournalLedger:
-    """A ledger in a task's journal: it is there where the task's next try runs elsewhere.
+class TaskJournal:
+    """The records of a task's orders in its own store, which the task's next try finds on any machine.
 
-    :param journal: What the task remembers. It may raise anything.
+    :param task_store: What the task remembers. It may raise anything.
     """
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, task_store: TaskStore) -> None:
+        self._task_store = task_store
 
     def read(self, key: str) -> list[Record]:
         """Return what is known."""
         try:
-            noted = self._journal.get(_journal_key(key))
+            noted = self._task_store.get(_journal_key(key))
             # Airflow's store takes no None; an empty record says that there surely is no order.
             return [] if noted is None or noted == {} else [decode(json.dumps(noted))]
         except Exception as error:
@@ -46,9 +46,9 @@ class JournalLedger:
     def write(self, key: str, record: Record | None) -> None:
         """Note what is known."""
         try:
-            self._journal.set(_journal_key(key), {} if record is None else asdict(record))
+            self._task_store.set(_journal_key(key), {} if record is None else asdict(record))
         except Exception as error:
-            raise RateLimitStoreError(
+            raise CoordinationStoreError(
                 f"{_PLACE}: what becomes of an order can't be noted, and an order is not placed without a note: "
                 f"{type(error).__name__}: {error}. Check that Airflow's API server answers, and run this again."
             ) from error

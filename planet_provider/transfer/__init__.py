@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from planet_provider.transfer.asset import download_asset
 from planet_provider.transfer.download.pool import Ranges
-from planet_provider.transfer.download.retry import Patience
+from planet_provider.transfer.download.retry import RetryPolicy
 from planet_provider.transfer.order import download_order
 from planet_provider.transfer.progress import Progress, log_progress
 from planet_provider.transfer.records import FileRecord, OrderTransfer, Verification
@@ -21,9 +21,9 @@ from planet_provider.transfer.verify import verify, verify_file
 __all__ = [
     "FileRecord",
     "OrderTransfer",
-    "Patience",
     "Progress",
     "Ranges",
+    "RetryPolicy",
     "Verification",
     "download_asset",
     "download_order",

@@ -39,7 +39,7 @@ from planet_provider.transfer.manifest import (
 )
 from planet_provider.transfer.names import check_name, check_places
 from planet_provider.transfer.parallel import in_parallel
-from planet_provider.transfer.progress import ProgressCallback, Watch
+from planet_provider.transfer.progress import ProgressCallback, TransferProgress
 from planet_provider.transfer.records import FileRecord
 from planet_provider.transfer.stores.base import Store
 from planet_provider.transfer.stores.local import LocalStore
@@ -133,7 +133,7 @@ def unpack(
     with _opened(store, archive, expected or Expected()) as file:
         unpacking = _Unpacking(store, archive, file, checksum, overwrite=overwrite)
         members = unpacking.members(limits or Limits(), known or {})
-        watch = Watch(len(members), sum(member.info.file_size for member in members))
+        watch = TransferProgress(len(members), sum(member.info.file_size for member in members))
         last = [member for member in members if member.info.filename == MANIFEST]
         first = [member for member in members if member.info.filename != MANIFEST]
         records = {
@@ -263,7 +263,7 @@ class _Unpacking:
         content = b"".join(self._content(info))
         return {path: entry for path, entry in parse_manifest(content).items() if path != MANIFEST}
 
-    def bring(self, member: Member, watch: Watch) -> FileRecord:
+    def bring(self, member: Member, watch: TransferProgress) -> FileRecord:
         """Unpack a member, unless it is there."""
         known = member.entry.expected.digest(self._checksum)
         checksum = self._checksum if known is None else known[0]
@@ -295,7 +295,7 @@ class _Unpacking:
             downloaded=downloaded,
         )
 
-    def _present(self, member: Member, checksum: Checksum, watch: Watch) -> str | None:
+    def _present(self, member: Member, checksum: Checksum, watch: TransferProgress) -> str | None:
         """Return the digest of a file that is there and agrees."""
         info, path = member.info, member.entry.path
         if self._store.size(path) != info.file_size:
@@ -312,7 +312,7 @@ class _Unpacking:
         watch.moved(info.file_size, reused=True)
         return digest.hexdigest()
 
-    def _write(self, member: Member, checksum: Checksum, watch: Watch) -> str:
+    def _write(self, member: Member, checksum: Checksum, watch: TransferProgress) -> str:
         path, size = member.entry.path, member.info.file_size
         known = member.entry.expected.digest(checksum)
         # Without its digest, a member that an earlier try broke off is not gone on with: deflate has no middle.

@@ -17,7 +17,7 @@ from planet_provider.transfer.digests import (
 )
 from planet_provider.transfer.download.headers import content_length, content_range
 from planet_provider.transfer.download.pool import DEFAULT_CONCURRENCY, Ranges
-from planet_provider.transfer.download.retry import Patience
+from planet_provider.transfer.download.retry import RetryPolicy
 from planet_provider.transfer.download.sources import AssetSource
 from planet_provider.transfer.files import FileTask, Transfers
 from planet_provider.transfer.manifest import Entry
@@ -71,7 +71,7 @@ def download_asset(
     file_name: str | None = None,
     progress: ProgressCallback | None = None,
     progress_interval: float = PROGRESS_SECONDS,
-    patience: Patience | None = None,
+    retry_policy: RetryPolicy | None = None,
     ranges: Ranges | None = None,
 ) -> FileRecord:
     """Download an active asset into a folder, whole and verified.
@@ -88,13 +88,13 @@ def download_asset(
     :param destination: Folder; see :func:`~planet_provider.transfer.stores.open.open_store`.
     :param checksum: Digest to verify by where there is a choice.
     :param max_concurrency: Connections at once, where the file is large; >= 1. No more than the session has.
-    :param overwrite: Fetch the file anew although it is there and agrees.
+    :param overwrite: Fetch the file again although it is there and agrees.
     :param file_name: Name of the file; by default the storage's own, or ``<item_id>_<asset_type>`` with a
         suffix by media type.
     :param progress: Called with a :class:`~planet_provider.transfer.progress.Progress` at intervals, and at
         the end.
     :param progress_interval: Seconds between two such calls.
-    :param patience: How often the file is tried.
+    :param retry_policy: How often the file is tried.
     :param ranges: When a large file comes through several connections.
     :return: What is there now.
     :raises AssetUnavailableError: The item has no such asset, or the account may not download it.
@@ -114,7 +114,7 @@ def download_asset(
         threads=min(concurrency, session.config.max_connections),
         progress=progress,
         progress_interval=progress_interval,
-        patience=patience or Patience(),
+        retry_policy=retry_policy or RetryPolicy(),
         ranges=ranges or Ranges(),
     )
     source = AssetSource(session, *ids)

@@ -16,16 +16,16 @@ from planet_provider.transfer.digests import (
     Verified,
     hash_stream,
 )
-from planet_provider.transfer.download.pool import Crew, Ranges
-from planet_provider.transfer.download.retry import Patience
+from planet_provider.transfer.download.pool import DownloadPool, Ranges
+from planet_provider.transfer.download.retry import RetryPolicy
 from planet_provider.transfer.download.single import Fetch, Fetched
 from planet_provider.transfer.download.sources import Source
 from planet_provider.transfer.manifest import Entry
 from planet_provider.transfer.parallel import in_parallel
-from planet_provider.transfer.progress import ProgressCallback, Watch
+from planet_provider.transfer.progress import ProgressCallback, TransferProgress
 from planet_provider.transfer.records import FileRecord
 from planet_provider.transfer.stores.base import Staging, Store
-from planet_provider.transfer.stores.errors import Place, reason_of
+from planet_provider.transfer.stores.errors import FileLocation, reason_of
 from planet_provider.wording import counted, file_size
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Transfers:
     :param threads: Connections at once, for files and for parts of files; >= 1.
     :param progress: Told how far it is.
     :param progress_interval: Seconds between two such calls.
-    :param patience: How often a file is tried.
+    :param retry_policy: How often a file is tried.
     :param ranges: When a file is fetched through several connections.
     """
 
@@ -71,7 +71,7 @@ class Transfers:
     threads: int
     progress: ProgressCallback | None
     progress_interval: float
-    patience: Patience
+    retry_policy: RetryPolicy
     ranges: Ranges = field(default_factory=Ranges)
 
     def fetch(
@@ -79,8 +79,8 @@ class Transfers:
         source: Source,
         staging: Staging,
         expected: Expected | None = None,
-        watch: Watch | None = None,
-        crew: Crew | None = None,
+        watch: TransferProgress | None = None,
+        pool: DownloadPool | None = None,
     ) -> Fetched:
         """Bring one file into a staging."""
         return Fetch(
@@ -89,9 +89,9 @@ class Transfers:
             staging,
             expected or Expected(),
             checksum=self.checksum,
-            watch=watch or Watch(),
-            patience=self.patience,
-            crew=crew,
+            watch=watch or TransferProgress(),
+            retry_policy=self.retry_policy,
+            pool=pool,
         ).run()
 
     def batch(self, tasks: Sequence[FileTask]) -> Batch:
@@ -110,7 +110,7 @@ class Batch:
         self._transfers = transfers
         self._tasks = tasks
         total = sum(task.entry.expected.size or 0 for task in tasks)
-        self._watch = Watch(len(tasks), total)
+        self._watch = TransferProgress(len(tasks), total)
 
     def present(self) -> Mapping[str, FileRecord]:
         """Return records of the files that are there already and agree in size and digest, by path."""
@@ -129,13 +129,13 @@ class Batch:
             *(counted(len(wanted), "file"), file_size(sum(task.entry.expected.size or 0 for task in wanted))),
             *(counted(len(present), "file"), file_size(sum(record.bytes for record in present.values()))),
         )
-        crew = Crew(self._watch, threads, len(wanted), self._transfers.ranges)
-        with closing(crew):
+        pool = DownloadPool(self._watch, threads, len(wanted), self._transfers.ranges)
+        with closing(pool):
             jobs: list[Callable[[], FileRecord | None]] = [
-                partial(self._bring, crew, task) for task in wanted
+                partial(self._bring, pool, task) for task in wanted
             ]
             # Threads that find no file left help those that have one.
-            jobs += [crew.help] * (threads - 1 if wanted else 0)
+            jobs += [pool.help] * (threads - 1 if wanted else 0)
             brought = self._parallel(lambda job: job(), jobs)
         fetched = {record.name: record for record in brought if record is not None}
         if self._transfers.progress is not None:
@@ -164,13 +164,13 @@ class Batch:
         log.debug("%s is there already and agrees.", task.entry.path)
         return _record(task, size, verified, {}, downloaded=False)
 
-    def _bring(self, crew: Crew, task: FileTask) -> FileRecord:
+    def _bring(self, pool: DownloadPool, task: FileTask) -> FileRecord:
         name, expected = task.entry.path, task.entry.expected
         with task.store.stage(name, expected) as staging:
             try:
-                fetched = self._transfers.fetch(task.source, staging, expected, self._watch, crew)
+                fetched = self._transfers.fetch(task.source, staging, expected, self._watch, pool)
             finally:
-                crew.file_done()
+                pool.file_done()
             self._watch.check()
             staging.publish()
         self._watch.file_done()
@@ -180,7 +180,7 @@ class Batch:
 
 
 def agrees_in_place(
-    store: Store, entry: Entry, checksum: Checksum, watch: Watch
+    store: Store, entry: Entry, checksum: Checksum, watch: TransferProgress
 ) -> tuple[int, Verified] | None:
     """Compare a file in its store with what it has to be.
 
@@ -203,7 +203,9 @@ class _DiffersError(Exception):
     """A file is there and is not what it has to be."""
 
 
-def _agreement(store: Store, entry: Entry, checksum: Checksum, watch: Watch) -> tuple[int, Verified] | None:
+def _agreement(
+    store: Store, entry: Entry, checksum: Checksum, watch: TransferProgress
+) -> tuple[int, Verified] | None:
     expected = entry.expected
     size = store.size(entry.path)
     digest = expected.digest(checksum)
@@ -216,7 +218,7 @@ def _agreement(store: Store, entry: Entry, checksum: Checksum, watch: Watch) -> 
             raise _DiffersError("Planet gives neither size nor digest, so it can't be compared")
         return size, "size"
     name, value = digest
-    with store.open(entry.path) as stream, Place(entry.path, store.uri()).errors():
+    with store.open(entry.path) as stream, FileLocation(entry.path, store.uri()).errors():
         measured = hash_stream(stream, name, moved=lambda _: watch.check())
     if measured != (size, value):
         raise _DiffersError(f"its {name} is {measured[1]}, not {value}")

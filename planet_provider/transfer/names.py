@@ -15,7 +15,7 @@ from functools import lru_cache
 from planet_provider.builders.checks import MAX_FILE_NAME_BYTES
 from planet_provider.exceptions import UnsafePathError
 
-#: Suffixes of what stands beside a file while it arrives; see :mod:`planet_provider.transfer.stores.local`.
+#: Suffixes of files beside a file that is being written; see :mod:`planet_provider.transfer.stores.local`.
 PART = ".part"
 PART_RECORD = ".part.json"
 

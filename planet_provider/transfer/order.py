@@ -17,7 +17,7 @@ from planet_provider.transfer.archive import folder_of, is_archive
 from planet_provider.transfer.archive import unpack as unpack_archive
 from planet_provider.transfer.digests import Checksum, Expected, check_checksum
 from planet_provider.transfer.download.pool import DEFAULT_CONCURRENCY, Ranges
-from planet_provider.transfer.download.retry import Patience
+from planet_provider.transfer.download.retry import RetryPolicy
 from planet_provider.transfer.download.sources import OrderLinks, check_delivery
 from planet_provider.transfer.files import FileTask, Transfers
 from planet_provider.transfer.manifest import (
@@ -43,7 +43,7 @@ from planet_provider.transfer.plan import (
 from planet_provider.transfer.progress import ProgressCallback
 from planet_provider.transfer.records import FileRecord, OrderTransfer
 from planet_provider.transfer.stores.base import Store, read, write
-from planet_provider.transfer.stores.errors import Place
+from planet_provider.transfer.stores.errors import FileLocation
 from planet_provider.transfer.stores.memory import MemoryStaging
 from planet_provider.transfer.stores.open import Destination, open_store
 from planet_provider.wording import counted, file_size
@@ -67,7 +67,7 @@ def download_order(
     unpack: bool = False,
     progress: ProgressCallback | None = None,
     progress_interval: float = PROGRESS_SECONDS,
-    patience: Patience | None = None,
+    retry_policy: RetryPolicy | None = None,
     ranges: Ranges | None = None,
 ) -> OrderTransfer:
     """Download an order's files to ``<destination>/<order_id>/``, whole and verified.
@@ -83,7 +83,7 @@ def download_order(
     :param checksum: Digest to verify by; where the manifest lacks it, the other one is used.
     :param max_concurrency: Connections at once, for files and for parts of large files; >= 1. No more than the
         session has.
-    :param overwrite: Fetch files anew although they are there and agree.
+    :param overwrite: Fetch files again although they are there and agree.
     :param include: Globs on the path relative to the order's folder; by default every file.
     :param exclude: Globs of files to leave out.
     :param unpack: Unpack zips, each to the folder of its name; see :mod:`planet_provider.transfer.archive`. The
@@ -91,7 +91,7 @@ def download_order(
     :param progress: Called with a :class:`~planet_provider.transfer.progress.Progress` at intervals, and at
         the end.
     :param progress_interval: Seconds between two such calls.
-    :param patience: How often a file is tried.
+    :param retry_policy: How often a file is tried.
     :param ranges: When a large file comes through several connections.
     :return: What is there now.
     :raises UnsafePathError: A delivered name leads out of the folder, or two clash. Nothing was fetched.
@@ -112,7 +112,7 @@ def download_order(
         threads=min(concurrency, session.config.max_connections),
         progress=progress,
         progress_interval=progress_interval,
-        patience=patience or Patience(),
+        retry_policy=retry_policy or RetryPolicy(),
         ranges=ranges or Ranges(),
     )
     unpack = checks.flag(unpack, "unpack")
@@ -141,7 +141,7 @@ def fetch_again(
         threads=min(max_concurrency, session.config.max_connections),
         progress=progress,
         progress_interval=PROGRESS_SECONDS,
-        patience=Patience(),
+        retry_policy=RetryPolicy(),
     )
     archives = {path: str(file.get("archive")) for path, file in recorded_files(record, "unpacked").items()}
     only = frozenset(archives.get(path, path) for path in paths)
@@ -211,7 +211,7 @@ class _OrderDownload:
         present = {} if overwrite else batch.present()
         if len(present) < len(tasks) and self.folder.size(MANIFEST) is not None:
             # From here on the order is not whole until all is fetched. The record stays: by it, the next try of a
-            # task that mends an order knows the files.
+            # task that repairs an order knows the files.
             self.folder.remove(MANIFEST)
         return batch.bring(present)
 
@@ -232,7 +232,7 @@ class _OrderDownload:
         unpacked: list[FileRecord] = []
         for record in archives:
             # What lies behind a bucket's or a disk's own errors: the copy that a zip in a bucket is read from.
-            with Place(record.name, f"{self.folder.uri()} or {tempfile.gettempdir()}").errors():
+            with FileLocation(record.name, f"{self.folder.uri()} or {tempfile.gettempdir()}").errors():
                 unpacked += unpack_archive(
                     self.folder,
                     record.name,

@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from planet_provider.coordination.interrupt import interrupted_by
-from planet_provider.transfer.progress import ProgressCallback, TransferStoppedError, Watch
+from planet_provider.transfer.progress import ProgressCallback, TransferProgress, TransferStoppedError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -22,7 +22,7 @@ def in_parallel(
     items: Sequence[T],
     *,
     threads: int,
-    watch: Watch,
+    watch: TransferProgress,
     progress: ProgressCallback | None = None,
     interval: float = PROGRESS_SECONDS,
 ) -> list[R]:

@@ -124,7 +124,7 @@ def _nothing(
     if selection.paths is not None:
         wanted = sorted(selection.paths)
         return TransferError(
-            f"Order {order_id} has nothing of what is to be fetched again: "
+            f"Order {order_id} has none of the files that are to be fetched again: "
             f"{and_more(wanted[:3], len(wanted), 'file')}. Download the order again.",
             file=wanted[0] if wanted else None,
         )

@@ -66,7 +66,7 @@ class TransferStoppedError(Exception):
     """Raised inside of a transfer's threads once one of them has failed. It never reaches the caller."""
 
 
-class Watch:
+class TransferProgress:
     """Counts what a transfer's threads do, and stops them all once one has failed. Thread-safe.
 
     :param files_total: Files to be in place at the end.

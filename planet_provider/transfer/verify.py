@@ -49,7 +49,7 @@ from planet_provider.transfer.names import (
 )
 from planet_provider.transfer.order import fetch_again
 from planet_provider.transfer.parallel import PROGRESS_SECONDS, in_parallel
-from planet_provider.transfer.progress import ProgressCallback, Watch
+from planet_provider.transfer.progress import ProgressCallback, TransferProgress
 from planet_provider.transfer.records import Verification
 from planet_provider.transfer.stores.base import Store, read
 from planet_provider.transfer.stores.bucket import BucketStore
@@ -117,7 +117,7 @@ def verify(
     folder = open_store(_folder_of(path), "path")
     order = _Order.read(folder)
     entries = [entry for entry in order.entries if only is None or entry.path in only]
-    watch = Watch(len(entries), sum(entry.expected.size or 0 for entry in entries))
+    watch = TransferProgress(len(entries), sum(entry.expected.size or 0 for entry in entries))
     comparison = _Comparison(folder, checksum, watch)
     compared = in_parallel(
         comparison.compare,
@@ -151,7 +151,7 @@ def verify(
     )
 
 
-def mend(
+def repair(
     session: PlanetSession,
     path: Destination,
     error: TransferError,
@@ -160,7 +160,7 @@ def mend(
     max_concurrency: int = DEFAULT_CONCURRENCY,
     progress: ProgressCallback | None = None,
 ) -> tuple[str, ...]:
-    """Fetch an order's bad files again, and those alone, and compare them anew.
+    """Fetch an order's bad files again, and those alone, and compare them again.
 
     Meanwhile there is no manifest, because the order is not whole. Where an earlier call was broken off, its files
     are those of ``planet-transfer.json``: what is missing of them, or bad, is fetched.
@@ -171,7 +171,7 @@ def mend(
     :return: The files that were bad; they agree now.
     :raises ChecksumError: They are wrong still; or there are but unexpected files, which nothing deletes.
     :raises TransferError: There is no ``planet-transfer.json``, so the order is not known; or the error is one
-        that fetching files can't mend.
+        that fetching files can't fix.
     """
     folder = open_store(_folder_of(path), "path")
     bad = bad_files(folder, error)
@@ -200,7 +200,7 @@ def mend(
 
 
 def bad_files(folder: Store, error: TransferError) -> tuple[str, ...]:
-    """Return the files that may be bad by what :func:`verify` said: what :func:`mend` would look after.
+    """Return the files that may be bad by what :func:`verify` said: what :func:`fix` would look after.
 
     :param folder: The order's.
     :return: None, where fetching files doesn't help.
@@ -253,7 +253,7 @@ class _Compared:
 class _Comparison:
     folder: Store
     checksum: Checksum
-    watch: Watch
+    watch: TransferProgress
 
     def compare(self, entry: Entry) -> _Compared:
         try:

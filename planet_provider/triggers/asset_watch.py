@@ -16,14 +16,14 @@ from planet_provider.client.http.session import AsyncPlanetSession
 from planet_provider.exceptions import (
     AuthenticationError,
     ConfigurationError,
+    CoordinationStoreError,
     PlanetError,
     RateLimitError,
     RateLimitQueueError,
-    RateLimitStoreError,
     TransportError,
 )
 from planet_provider.triggers import watch
-from planet_provider.triggers.patience import within
+from planet_provider.triggers.session import within
 from planet_provider.triggers.waiter import Waiter
 from planet_provider.triggers.watch import Poller
 
@@ -32,7 +32,7 @@ Assets = dict[str, dict[str, Any]]
 Item = tuple[str, str]
 
 #: Share of a wait's age that an asset's activation may be noticed late, and the longest interval that this
-#: leads to, in multiples of what was asked for.
+#: leads to, in multiples of the interval.
 LATE_SHARE = 0.1
 MAX_STRETCH = 8.0
 
@@ -79,9 +79,9 @@ class AssetPoller(Poller[Assets]):
 
     def due(self) -> float:
         """Return when to look next: the rate is kept by all looks together."""
-        rushed = self.rushed
+        past_deadline = self.past_deadline
         soonest = min(
-            (float("-inf") if key in rushed else at for key, at in self._idle()), default=float("inf")
+            (float("-inf") if key in past_deadline else at for key, at in self._idle()), default=float("inf")
         )
         return max(soonest, self.pace.free_at)
 
@@ -117,9 +117,9 @@ class AssetPoller(Poller[Assets]):
 
         First come those whose waiters' time is up, the longest unseen of them first, then the most overdue.
         """
-        now, rushed = self.loop.time(), self.rushed
+        now, past_deadline = self.loop.time(), self.past_deadline
         ranked = [
-            (key not in rushed, self._known[key].looked if key in rushed else at, key)
+            (key not in past_deadline, self._known[key].looked if key in past_deadline else at, key)
             for key, at in self._idle()
         ]
         begun = 0
@@ -184,7 +184,7 @@ class AssetPoller(Poller[Assets]):
             self._newly_failing.add(key)
         return (
             self.trouble is not None
-            or isinstance(error, (RateLimitError, RateLimitQueueError, RateLimitStoreError))
+            or isinstance(error, (RateLimitError, RateLimitQueueError, CoordinationStoreError))
             or (isinstance(error, TransportError) and not error.sent)
             or len(self._newly_failing) >= min(2, len(self._known))
         )

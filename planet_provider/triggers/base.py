@@ -99,7 +99,7 @@ class PlanetTrigger(BaseTrigger):
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """Return the ids of what is waited for."""
+        """Return the ids that are waited for."""
 
     @abstractmethod
     def report(self) -> str:
@@ -119,7 +119,7 @@ class PlanetTrigger(BaseTrigger):
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield one event: done, timed out, or an error that waiting won't mend."""
+        """Yield one event: done, timed out, or an error that waiting won't fix."""
         yield TriggerEvent(await self._outcome())  # type: ignore[no-untyped-call]
 
     async def _outcome(self) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class PlanetTrigger(BaseTrigger):
     async def wait(self) -> dict[str, Any]:
         """Wait, and return the event's content.
 
-        :raises PlanetError: Waiting won't mend it.
+        :raises PlanetError: Waiting won't fix it.
         """
         until = self._deadline(asyncio.get_running_loop().time())
         async with watching(self.poller, self.planet_conn_id, self.key, self.poke_interval, until) as joined:
@@ -150,7 +150,7 @@ class PlanetTrigger(BaseTrigger):
         last_by = float("inf")
         while True:
             deadline = self._deadline(loop.time() + spread)
-            found = await waiter.news(
+            found = await waiter.next_update(
                 min(report_at, last_by, deadline if last_by == float("inf") else last_by)
             )
             event = None if found is None else self.seen(found)

@@ -37,7 +37,7 @@ def read_event(event: object, subject: str) -> dict[str, Any] | None:
     """Read a trigger's event.
 
     :param event: As Airflow hands it on.
-    :param subject: Key of what was waited for in the event of a wait that is over.
+    :param subject: Key of the id in the event of a wait that is over.
     :return: What was waited for, as last seen; ``None`` if the deadline has passed.
     :raises PlanetError: The error that the event tells of.
     :raises TriggerEventError: There is no event, or it can't be understood.

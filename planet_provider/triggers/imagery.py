@@ -24,7 +24,7 @@ from planet_provider.hooks.connection import DEFAULT_CONN_ID
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.redact import redact_text
 from planet_provider.triggers.imagery_state import ImageryState, moment, stamp
-from planet_provider.triggers.patience import bounded_pages, open_session
+from planet_provider.triggers.session import bounded_pages, open_session
 from planet_provider.wording import counted
 
 # Not the trigger's own: a watch belongs to no task, and has no task's log.
@@ -41,10 +41,10 @@ SETTLE_SECONDS = 10.0
 FIRST_BACKOFF_SECONDS = 15.0
 LONGEST_BACKOFF_SECONDS = 120.0
 
-#: Wait where only somebody can mend it, e.g. a refused credential; the interval if that is more.
+#: Wait where only somebody can fix it, e.g. a refused credential; the interval if that is more.
 REFUSED_SECONDS = 900.0
 
-#: A look is not worth the session's whole patience: the next one comes anyway.
+#: One look needs no long retries: the next look comes anyway.
 _LOOK_ATTEMPTS = 2
 _LOOK_RETRY_SECONDS = 30.0
 
@@ -69,7 +69,7 @@ class PlanetImageryTrigger(BaseEventTrigger):
     too, begins at ``published_since``, or else at that moment.
 
     Another ``item_types``, ``search_filter``, ``geometry``, ``published_since`` or ``planet_conn_id`` makes
-    another watch, which begins anew; the other parameters don't.
+    another watch, which starts over; the other parameters don't.
 
     Constructing it checks nothing, since an error there would end a whole triggerer. Parameters are checked
     when Airflow serializes the DAG, and an error is the DAG's import error.
@@ -192,7 +192,7 @@ class PlanetImageryTrigger(BaseEventTrigger):
         """
         most = self._most()
         known = state.known()
-        news: dict[str, dict[str, datetime]] = {}
+        next_update: dict[str, dict[str, datetime]] = {}
         count = 0
         config = await self._config()
         call = data.watched_search(
@@ -215,12 +215,12 @@ class PlanetImageryTrigger(BaseEventTrigger):
                 for item_type, item_id, at in filter(None, map(self._understood, page)):
                     if (item_type, item_id) not in known and count < most:
                         known.add((item_type, item_id))
-                        news.setdefault(item_type, {})[item_id] = at
+                        next_update.setdefault(item_type, {})[item_id] = at
                         count += 1
                 state.server_time = session.server_time
                 if count >= most:
                     break
-        return [_batch(item_type, items) for item_type, items in news.items()]
+        return [_batch(item_type, items) for item_type, items in next_update.items()]
 
     def _understood(self, item: Any) -> tuple[str, str, datetime] | None:
         """Return an item's type, id and time of publication; ``None`` if it has none."""
@@ -242,7 +242,7 @@ class PlanetImageryTrigger(BaseEventTrigger):
             return None
 
     async def _config(self) -> PlanetConfig:
-        # Read anew for each look: a credential that was refused may have been replaced.
+        # Read for each look: a credential that was refused may have been replaced.
         config = await PlanetHook(self.planet_conn_id).async_config()
         return replace(
             config,
@@ -310,7 +310,7 @@ class PlanetImageryTrigger(BaseEventTrigger):
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigurationError(
                 f"The asset's state store holds under {key} what isn't understood ({error!r}): delete that key, "
-                "and the watch begins anew, at published_since or at that moment."
+                "and the watch starts over, at published_since or at that moment."
             ) from None
         if states:
             state = min(states, key=lambda one: one.watermark)
@@ -343,14 +343,14 @@ class PlanetImageryTrigger(BaseEventTrigger):
             return seconds
 
     def _failed(self, error: Exception) -> None:
-        """Say it once for each outage, and once more where it turns out that waiting won't mend it."""
+        """Say it once for each outage, and once more where it turns out that waiting won't fix it."""
         self._failures += 1
         if isinstance(error, PlanetError) and not error.retryable:
             if self._refused:
                 return
             self._refused = True
             log.error(
-                "%s can't look for new imagery, and waiting won't mend it; it tries again every %.0f s: %s",
+                "%s can't look for new imagery, and waiting won't fix it; it tries again every %.0f s: %s",
                 self._name,
                 self._at_least(REFUSED_SECONDS),
                 error,

@@ -53,7 +53,7 @@ class ImageryState:
         return self.watermark - min(overlap, self.watermark - self.since)
 
     def known(self) -> set[tuple[str, str]]:
-        """Return the type and id of what was told of."""
+        """Return the type and id of the item that was reported."""
         return {(batch["item_type"], item_id) for batch in self.seen for item_id in batch["item_ids"]}
 
     def told(self, overlap: timedelta) -> None:

@@ -12,7 +12,7 @@ import pendulum
 
 from planet_provider.client.api import orders
 from planet_provider.client.http.session import AsyncPlanetSession
-from planet_provider.triggers.patience import bounded_pages
+from planet_provider.triggers.session import bounded_pages
 
 Page = list[dict[str, Any]]
 
@@ -124,7 +124,7 @@ class Watermark:
         return [at for at in moments if at <= bound]
 
     def advance(self, latest: datetime | None, seconds: float) -> None:
-        """Take note of what a list has shown.
+        """Note what a list has shown.
 
         :param latest: Its latest credible change, if there is one.
         :param seconds: What reading it took: what changed meanwhile may have been missed, although something

@@ -29,14 +29,14 @@ from planet_provider.exceptions import (
 )
 from planet_provider.ordering.outcome import summary
 from planet_provider.triggers import watch
-from planet_provider.triggers.budget import Budget
 from planet_provider.triggers.order_pages import (
     OrderPages,
     Page,
     Watermark,
     modified,
 )
-from planet_provider.triggers.patience import within
+from planet_provider.triggers.rate_share import TokenBucket
+from planet_provider.triggers.session import within
 from planet_provider.triggers.waiter import Waiter
 from planet_provider.triggers.watch import Poller
 
@@ -107,7 +107,7 @@ class OrderPoller(Poller[Summary]):
     def __init__(self, config: PlanetConfig) -> None:
         super().__init__(config)
         self._known: dict[Hashable, _Known] = {}
-        self._budget = Budget(SINGLE_LOOKS_PER_MINUTE, self.loop.time())
+        self._budget = TokenBucket(SINGLE_LOOKS_PER_MINUTE, self.loop.time())
         self._pages = OrderPages()
         self._watermark = Watermark(self.loop.time)
         self._started: float | None = None
@@ -272,7 +272,7 @@ class OrderPoller(Poller[Summary]):
             order_id = row.get("id") if isinstance(row, dict) else None
             if isinstance(order_id, str) and order_id in self.waiters:
                 await self._tell(order_id, row, server_time)
-                await self.breathe()
+                await self.yield_to_loop()
 
     async def _tell(self, order_id: str, row: dict[str, Any], server_time: datetime | None) -> None:
         known = self._known.get(order_id)

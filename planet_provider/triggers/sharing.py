@@ -29,7 +29,7 @@ PollerT = TypeVar("PollerT", bound="Poller[Any]")
 #: 50 ms, one after the other: for a thousand waits that start together, most of a minute.
 CONNECTION_SECONDS = 30.0
 
-#: The same for one that couldn't be read. Shorter, because somebody may be about to mend it.
+#: The same for one that couldn't be read. Shorter, because somebody may be about to fix it.
 ERROR_SECONDS = 5.0
 
 
@@ -46,7 +46,7 @@ class _Read:
     def serves(self, came: float, now: float) -> bool:
         """Return whether it is recent enough.
 
-        :param came: When somebody began to wait for it: whoever waited meanwhile takes what came of it.
+        :param came: When somebody began to wait for it: a caller that waited meanwhile takes the result.
         """
         lasts = ERROR_SECONDS if isinstance(self.outcome, Exception) else CONNECTION_SECONDS
         return came <= self.at or now < self.at + lasts

@@ -43,7 +43,7 @@ class Waiter(Generic[V]):
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
 
-    async def news(self, until: float | None) -> V | None:
+    async def next_update(self, until: float | None) -> V | None:
         """Wait until there is something new.
 
         :param until: Time of the event loop after which to go on without; ``None`` for never.

@@ -24,9 +24,9 @@ from planet_provider.exceptions import (
     PermissionDeniedError,
     PlanetError,
 )
-from planet_provider.triggers.budget import Share
-from planet_provider.triggers.flight import Flight
-from planet_provider.triggers.patience import open_session
+from planet_provider.triggers.in_flight import InFlightRequests
+from planet_provider.triggers.rate_share import RateShare
+from planet_provider.triggers.session import open_session
 from planet_provider.triggers.waiter import Waiter
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ SINGLE_SECONDS = 20.0
 _MAX_BACKOFF = 8
 _MAX_BACKOFF_SECONDS = 120.0
 
-#: A look is not worth the session's whole patience: the next one comes anyway.
+#: One look needs no long retries: the next look comes anyway.
 _LOOK_ATTEMPTS = 2
 _LOOK_RETRY_SECONDS = 30.0
 
@@ -54,14 +54,14 @@ _LAST_LOOK_GAP = 0.5
 LAST_LOOK_GAP_IN_TROUBLE = 10.0
 
 #: Share of the interval after which the next look comes. Below 1, so that a change is told within the
-#: interval; drawn anew each time, so that triggerers don't look in step.
+#: interval; drawn each time, so that triggerers don't look in step.
 _SPREAD = (0.8, 0.95)
 
 
 class Poller(ABC, Generic[V]):
     """Look at things of one kind for all who wait for them.
 
-    :param config: Where, as whom, how fast.
+    :param config: Where to send, which account, how fast.
     """
 
     #: What it looks at, for the log.
@@ -92,14 +92,14 @@ class Poller(ABC, Generic[V]):
         #: When the latest look began, and when the latest failure came.
         self.begun = float("-inf")
         self.failed_at = float("-inf")
-        self.pace = Share(self.share, self.config.rate_limits[self.rate_class], self.longest_pause)
+        self.pace = RateShare(self.share, self.config.rate_limits[self.rate_class], self.longest_pause)
         self._failures = 0
         self._not_before = float("-inf")
         self._last: dict[Waiter[V], float] = {}
         self._last_asked = float("-inf")
         self._steps = 0
         self._wake = asyncio.Event()
-        self.flight = Flight(self._wake.set)
+        self.flight = InFlightRequests(self._wake.set)
         # In a context of its own: Airflow writes what is logged in a trigger's context into its task's log.
         self._task = contextvars.Context().run(self.loop.create_task, self._run())
 
@@ -159,7 +159,7 @@ class Poller(ABC, Generic[V]):
         self._wake.set()
 
     @property
-    def rushed(self) -> set[Hashable]:
+    def past_deadline(self) -> set[Hashable]:
         """What those wait for whose time is up: it is due whatever the interval."""
         return {waiter.key for waiter in self._last}
 
@@ -175,7 +175,7 @@ class Poller(ABC, Generic[V]):
         """Return the seconds from one look to the next."""
         return self.interval() * random.uniform(*_SPREAD)
 
-    async def breathe(self) -> None:
+    async def yield_to_loop(self) -> None:
         """Let others run, every so many calls."""
         self._steps += 1
         if self._steps % CHUNK == 0:
@@ -185,7 +185,7 @@ class Poller(ABC, Generic[V]):
         """Yield waiters to wake, and let them run in between, so that many don't hold up the event loop."""
         for waiter in waiters:
             yield waiter
-            await self.breathe()
+            await self.yield_to_loop()
 
     async def tell(self, key: Hashable, value: V) -> None:
         """Tell all who wait for something what was seen."""

@@ -34,7 +34,7 @@ ORDERABLE = {"type": "PermissionFilter", "config": ["assets.ortho_analytic_4b:do
 
 def place_orders(sandbox: Sandbox, store: str) -> tuple[str, list[str]]:
     """Place orders to wait for, and return an item's id too."""
-    config = PlanetConfig(api_key=sandbox.api_key, base_url=sandbox.url, rate_limit_store=store)
+    config = PlanetConfig(api_key=sandbox.api_key, base_url=sandbox.url, coordination_store=store)
     with PlanetSession(config) as session:
         wanted = {"type": "AndFilter", "config": [CLEAR, ORDERABLE]}
         item_ids = [item["id"] for item in next(session.pages(data.quick_search(["PSScene"], wanted)))]
@@ -58,7 +58,7 @@ def test_no_request_is_refused(kind: str, redis: RedisServer, tmp_path: Path) ->
     with ended_by_signals(), run(settings) as sandbox:
         item_id, order_ids = place_orders(sandbox, store)
         crowd = {"item_id": item_id, "order_ids": order_ids * (WAITS // ORDERS), "tasks": TASKS}
-        extra = {"rate_limit_store": store} if kind == "redis" else {}
+        extra = {"coordination_store": store} if kind == "redis" else {}
         connection = {
             "conn_type": "planet",
             "host": sandbox.url,

@@ -196,7 +196,7 @@ def course(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             metadata=stack.enter_context(postgres_server()),
             broker=redis.url.replace("/0", "/1"),
             connections={
-                "planet_default": planet_connection(sandbox, rate_limit_store=redis.url),
+                "planet_default": planet_connection(sandbox, coordination_store=redis.url),
                 "planet_s3": bucket.connection(),
             },
             variables={"planet_destination": f"s3://planet_s3@{bucket.name}/planet"},

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.redis_server import RedisServer
 from planet_provider.coordination.locks import RedisLocks, open_locks
 from planet_provider.coordination.redis_url import redis_client
-from planet_provider.exceptions import LockTimeoutError, RateLimitStoreError
+from planet_provider.exceptions import CoordinationStoreError, LockTimeoutError
 from ratelimit_support import Record, processes
 
 pytestmark = [pytest.mark.cluster, pytest.mark.ci]
@@ -98,5 +98,5 @@ def test_while_redis_is_away_it_holds_for_the_machine(
         with pytest.raises(LockTimeoutError), locks.hold("an order", 0.1):
             pass
     assert "this machine only" in caplog.text
-    with pytest.raises(RateLimitStoreError), open_locks(redis.url, "fail").hold("an order", 0.1):
+    with pytest.raises(CoordinationStoreError), open_locks(redis.url, "fail").hold("an order", 0.1):
         pass

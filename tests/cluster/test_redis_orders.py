@@ -13,9 +13,9 @@ import redis as redis_py
 from benchmarks.redis_server import RedisServer
 from client_support import order_request, session_of
 from planet_provider.client.http.session import PlanetSession
-from planet_provider.coordination.journal import Record, open_ledger
+from planet_provider.coordination.journal import Record, open_journal
 from planet_provider.coordination.redis_url import redis_client
-from planet_provider.exceptions import LockTimeoutError, RateLimitStoreError
+from planet_provider.exceptions import CoordinationStoreError, LockTimeoutError
 from planet_provider.ordering.place import place_order
 from planet_provider.sandbox import Sandbox
 
@@ -68,7 +68,7 @@ def sandbox(planet_sandbox: Sandbox) -> Sandbox:
 
 @pytest.fixture
 def session(sandbox: Sandbox, redis: RedisServer) -> Iterator[PlanetSession]:
-    with session_of(sandbox, rate_limit_store=redis.url) as session:
+    with session_of(sandbox, coordination_store=redis.url) as session:
         session.config = replace(session.config, timeout=TIMEOUT)
         yield session
 
@@ -79,7 +79,7 @@ def wanted(session: PlanetSession) -> dict[str, Any]:
 
 
 def place(session: PlanetSession, wanted: dict[str, Any], **options: Any) -> str:
-    return place_order(session, wanted, patience=PATIENCE, **options).order_id
+    return place_order(session, wanted, list_consistency_timeout=PATIENCE, **options).order_id
 
 
 @pytest.mark.parametrize("harm", [fill, make_replica, stop])
@@ -96,7 +96,9 @@ def test_what_can_not_be_noted_is_not_placed(
     if not late:
         harm(redis, client)
     # Where the lock is taken and can't be asked for, it may be lost.
-    with pytest.raises((RateLimitStoreError, LockTimeoutError), match=r"extra rate_limit_store|was lost"):
+    with pytest.raises(
+        (CoordinationStoreError, LockTimeoutError), match=r"extra coordination_store|was lost"
+    ):
         place(session, wanted, before_placing=lambda _: harm(redis, client) if late else None)
     assert list(sandbox.orders) == []
 
@@ -128,28 +130,28 @@ def test_who_comes_after_the_notes_were_lost_is_patient(
 
 
 def test_how_long_it_remembers(redis: RedisServer, client: redis_py.Redis) -> None:
-    ledger = open_ledger(redis.url)
-    assert ledger.remembers_seconds() == 0.0, "it starts with the first look"
+    journal = open_journal(redis.url)
+    assert journal.remembers_seconds() == 0.0, "it starts with the first look"
     seconds, _ = client.time()
     run_id = client.info("server")["run_id"]
     client.hset("planet-orders", "epoch", f"{run_id} {seconds - 1000}")
-    assert 1000 <= ledger.remembers_seconds() < 1100
+    assert 1000 <= journal.remembers_seconds() < 1100
     for other in (f"{run_id} {seconds + 1000}", f"{run_id} nan", "x", "", f"another {seconds - 1000}"):
         client.hset("planet-orders", "epoch", other)
-        assert ledger.remembers_seconds() == 0.0, other
+        assert journal.remembers_seconds() == 0.0, other
         assert client.hget("planet-orders", "epoch").startswith(f"{run_id} "), "it starts again"
 
 
 def test_records(redis: RedisServer, client: redis_py.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are all in one key, so that one that is lost by itself can't go unnoticed."""
-    ledger, record = open_ledger(redis.url), Record(2_000_000_000.0, str(uuid.uuid4()))
-    ledger.remembers_seconds()
-    ledger.write("old", Record(1.0))
+    journal, record = open_journal(redis.url), Record(2_000_000_000.0, str(uuid.uuid4()))
+    journal.remembers_seconds()
+    journal.write("old", Record(1.0))
     monkeypatch.setattr("planet_provider.coordination.journal.SWEEPS", 1.0)
-    ledger.write("new", record)
-    assert (ledger.read("new"), ledger.read("old")) == ([record], [])
+    journal.write("new", record)
+    assert (journal.read("new"), journal.read("old")) == ([record], [])
     assert client.keys("*") == ["planet-orders"]
     assert client.ttl("planet-orders") == -1
-    assert ledger.remembers_seconds() > 0.0
-    ledger.write("new", None)
-    assert ledger.read("new") == []
+    assert journal.remembers_seconds() > 0.0
+    journal.write("new", None)
+    assert journal.read("new") == []

@@ -17,7 +17,7 @@ from planet_provider.coordination import fallback, redis_url
 from planet_provider.coordination.limiter import RateLimiter
 from planet_provider.coordination.open import open_store
 from planet_provider.coordination.redis_url import redis_client
-from planet_provider.exceptions import RateLimitStoreError
+from planet_provider.exceptions import CoordinationStoreError
 from ratelimit_support import CREDENTIAL, RATE_CLASS, Record, densest, processes, start_at_once, take_for
 
 pytestmark = pytest.mark.cluster
@@ -93,7 +93,7 @@ def test_flushed(redis: RedisServer, tmp_path: Path) -> None:
             client.flushall()
 
     outage = run(tmp_path, redis.url, 7.0, meddle)
-    # Where the line starts anew, one slot more may fall into a second.
+    # Where the line starts over, one slot more may fall into a second.
     assert densest(outage.times) <= RATE + 2 + STOPPED
     assert outage.fastest(0, 7) >= RATE * 0.8
 
@@ -170,7 +170,7 @@ def test_with_fail_the_error_comes_soon_and_goes_when_redis_is_back(redis: Redis
     store.reserve("key", 0.1, 60.0)
     redis.kill()
     started = time.monotonic()
-    with pytest.raises(RateLimitStoreError, match=r"127\.0\.0\.1"):
+    with pytest.raises(CoordinationStoreError, match=r"127\.0\.0\.1"):
         store.reserve("key", 0.1, 60.0)
     assert time.monotonic() - started < 30.0
     redis.start()

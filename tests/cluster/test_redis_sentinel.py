@@ -11,7 +11,7 @@ import pytest
 from benchmarks.redis_server import RedisServer
 from planet_provider.coordination.open import open_store
 from planet_provider.coordination.redis_url import redis_client
-from planet_provider.exceptions import RateLimitStoreError
+from planet_provider.exceptions import CoordinationStoreError
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -63,7 +63,7 @@ def test_the_master_is_found_and_found_again_after_a_failover(
     def works() -> bool:
         try:
             return store.until("key", slot) is not None
-        except RateLimitStoreError:
+        except CoordinationStoreError:
             return False
 
     wait_for(works, "no failover")
@@ -72,5 +72,5 @@ def test_the_master_is_found_and_found_again_after_a_failover(
 
 def test_a_service_that_nobody_knows_is_named(sentinel: RedisServer) -> None:
     store = open_store(f"redis+sentinel://127.0.0.1:{sentinel.port}/other", "fail")
-    with pytest.raises(RateLimitStoreError, match="other"):
+    with pytest.raises(CoordinationStoreError, match="other"):
         store.reserve("key", 1.0, 60.0)

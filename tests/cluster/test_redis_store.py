@@ -20,7 +20,7 @@ from planet_provider.coordination.slots import (
     Slots,
 )
 from planet_provider.coordination.store import Reservation
-from planet_provider.exceptions import RateLimitStoreError
+from planet_provider.exceptions import CoordinationStoreError
 from ratelimit_support import CREDENTIAL, RATE_CLASS, Record, start_at_once, take
 
 pytestmark = [pytest.mark.cluster, pytest.mark.ci]
@@ -135,7 +135,7 @@ def test_the_credential_is_in_no_key(redis: RedisServer, client: redis_py.Redis)
 
 def test_a_wrong_password_is_named_without_showing_it(redis: RedisServer) -> None:
     url = redis.url.replace("redis://", "redis://user:sesame@")
-    with pytest.raises(RateLimitStoreError) as caught:
+    with pytest.raises(CoordinationStoreError) as caught:
         open_store(url, "fail").reserve("key", 1.0, 60.0)
     assert "sesame" not in str(caught.value)
     assert "127.0.0.1" in str(caught.value)

@@ -32,7 +32,7 @@ class Setting:
     """What a try is told.
 
     :param url: Where it takes Planet to be.
-    :param store: Folder of the rate limit's store: the machine.
+    :param store: Folder of the coordination store: the machine.
     :param journal: File of the task state store; ``None`` as on Airflow before 3.3.
     :param dies_at: ``xcom``: it kills itself with -9 when it would push its first XCom.
     :param ends_deferred: Whether it ends when it defers, as on a worker; by default its trigger runs to the
@@ -136,7 +136,7 @@ def _run(setting: Setting) -> dict[str, Any]:
 
     extra = {
         "rate_limits": dict.fromkeys(DOCUMENTED_RATES, 1000.0),
-        "rate_limit_store": setting.store.absolute().as_uri(),
+        "coordination_store": setting.store.absolute().as_uri(),
         "backoff_seconds": 0.05,
         **setting.extra,
     }

@@ -20,17 +20,17 @@ from client_support import dies_after_its_post, order_request, session_of
 from planet_provider.client.api import orders
 from planet_provider.client.http.session import PlanetSession
 from planet_provider.coordination.journal import (
-    FileLedger,
-    MemoryLedger,
+    FileJournal,
+    MemoryJournal,
     Record,
     encode,
 )
 from planet_provider.exceptions import (
     APIError,
+    CoordinationStoreError,
     LockTimeoutError,
     OrderConcurrencyError,
     OrderUncertainError,
-    RateLimitStoreError,
     UnexpectedResponseError,
 )
 from planet_provider.ordering import notes as noting
@@ -56,7 +56,7 @@ def sandbox(planet_sandbox: Sandbox) -> Sandbox:
 @pytest.fixture
 def session(sandbox: Sandbox, tmp_path: Path) -> Iterator[PlanetSession]:
     store = tmp_path.as_uri()
-    with session_of(sandbox, rate_limit_store=store, timeout=8.0, max_attempts=3) as session:
+    with session_of(sandbox, coordination_store=store, timeout=8.0, max_attempts=3) as session:
         yield session
 
 
@@ -66,7 +66,7 @@ def wanted(session: PlanetSession) -> dict[str, Any]:
 
 
 def place(session: PlanetSession, wanted: dict[str, Any], **options: Any) -> str:
-    return place_order(session, wanted, **{"patience": PATIENCE, **options}).order_id
+    return place_order(session, wanted, **{"list_consistency_timeout": PATIENCE, **options}).order_id
 
 
 def sent(sandbox: Sandbox) -> int:
@@ -119,8 +119,8 @@ class TestRecords:
     ) -> None:
         (tmp_path / "orders").write_text("in the way")
         with pytest.raises(
-            RateLimitStoreError,
-            match=r"an order is not placed without a note.*Set the extra rate_limit_store",
+            CoordinationStoreError,
+            match=r"an order is not placed without a note.*Set the extra coordination_store",
         ):
             place(session, wanted)
         assert sent(sandbox) == 0
@@ -134,14 +134,14 @@ class TestRecords:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """The order is there: its id is handed on, and the doubt that was noted before makes others patient."""
-        real = FileLedger.write
+        real = FileJournal.write
 
-        def write(self: FileLedger, key: str, record: Record | None) -> None:
+        def write(self: FileJournal, key: str, record: Record | None) -> None:
             if record is not None and record.order_id is not None:
-                raise RateLimitStoreError("full")
+                raise CoordinationStoreError("full")
             real(self, key, record)
 
-        monkeypatch.setattr(FileLedger, "write", write)
+        monkeypatch.setattr(FileJournal, "write", write)
         first = place(session, wanted)
         assert place(session, wanted) == first
         assert live(sandbox) == [first]
@@ -183,7 +183,7 @@ class TestRecords:
         sandbox.reset(rate_limits=False, api_keys=keys)
         ids = []
         for key in (*keys, *keys):
-            with session_of(sandbox, api_key=key, rate_limit_store=tmp_path.as_uri()) as session:
+            with session_of(sandbox, api_key=key, coordination_store=tmp_path.as_uri()) as session:
                 ids.append(place(session, wanted))
         assert ids[:2] == ids[2:]
         assert live(sandbox) == ids[:2]
@@ -198,7 +198,7 @@ class TestRecords:
         assert list((tmp_path / "orders").iterdir()) == []
         sandbox.reset(rate_limits=False, api_keys=sandbox.config.api_keys)
         started = time.monotonic()
-        place(session, wanted, patience=90.0)
+        place(session, wanted, list_consistency_timeout=90.0)
         assert time.monotonic() - started < 60
 
 
@@ -231,7 +231,7 @@ class TestLostLock:
         """Nothing is sent, and what the new holder has noted meanwhile stays."""
         first = place(session, wanted)
         noted = record_file(tmp_path)
-        session.send(orders.cancel(first))  # so that it is placed anew
+        session.send(orders.cancel(first))  # so that it is placed again
 
         def twin(_: Any) -> None:
             noted.write_text(encode(Record(7.0)))
@@ -328,13 +328,13 @@ class TestAge:
         assert place(session, wanted, reuse_max_age=age, asked_at=later) != first
         assert len(live(sandbox)) == 2
 
-    @pytest.mark.parametrize("noted", ["journal", "run"])
+    @pytest.mark.parametrize("noted", ["task_store", "run"])
     @pytest.mark.parametrize("died", [False, True], ids=["placed", "killed before the answer"])
     def test_a_run_that_is_cleared_has_its_own_order_whatever_its_age(
         self, sandbox: Sandbox, session: PlanetSession, wanted: dict[str, Any], noted: str, died: bool
     ) -> None:
         """Airflow then takes the run to have begun at the clear."""
-        own: dict[str, Any] = {"journal": Journal()} if noted == "journal" else {"run": "dag/run_1"}
+        own: dict[str, Any] = {"task_store": TaskStore()} if noted == "task_store" else {"run": "dag/run_1"}
         began, age = datetime.now(timezone.utc), timedelta(minutes=1)
         if died:
             with killed_after_its_post(session):
@@ -346,7 +346,7 @@ class TestAge:
         cleared = began + timedelta(hours=1)
         for _ in range(2):
             assert place(session, wanted, reuse_max_age=age, asked_at=cleared, **own) == first
-        other: dict[str, Any] = {"journal": Journal()} if noted == "journal" else {"run": "dag/run_2"}
+        other: dict[str, Any] = {"task_store": TaskStore()} if noted == "task_store" else {"run": "dag/run_2"}
         assert place(session, wanted, reuse_max_age=age, asked_at=cleared, **other) != first
 
     def test_a_clock_that_is_ahead_of_planets_makes_no_order_old(
@@ -367,7 +367,7 @@ def killed_after_its_post(session: PlanetSession) -> Iterator[None]:
         yield
 
 
-class Journal(dict[str, Any]):
+class TaskStore(dict[str, Any]):
     """Airflow's task state store."""
 
     def set(self, key: str, value: Any) -> None:
@@ -451,11 +451,11 @@ class TestForgetfulStore:
     def ages(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
         ages = {"seconds": 0.0}
 
-        class Forgetful(MemoryLedger):
+        class Forgetful(MemoryJournal):
             def remembers_seconds(self) -> float:
                 return ages["seconds"]
 
-        monkeypatch.setattr(noting, "open_ledger", lambda _: Forgetful())
+        monkeypatch.setattr(noting, "open_journal", lambda _: Forgetful())
         return ages
 
     def test_makes_everybody_patient(
@@ -471,7 +471,7 @@ class TestForgetfulStore:
     def test_for_a_time(self, session: PlanetSession, wanted: dict[str, Any], ages: dict[str, float]) -> None:
         ages["seconds"] = session.config.timeout + 90.0
         started = time.monotonic()
-        place(session, wanted, patience=90.0)
+        place(session, wanted, list_consistency_timeout=90.0)
         assert time.monotonic() - started < 60
 
 

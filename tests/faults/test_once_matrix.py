@@ -91,7 +91,7 @@ def cell(
             "name": "once & for all 100 %",
             "items": items(server),
             "product_bundle": "visual",
-            "patience": lag / SPEED + MARGIN,
+            "list_consistency_timeout": lag / SPEED + MARGIN,
             "poke_interval": 0.2,
         }
         extra = {"timeout": TIMEOUT}
@@ -108,7 +108,9 @@ def first_try(cell: Cell) -> list[str]:
 def airflow_retry(cell: Cell) -> list[str]:
     # So that the first one fails: after the mishap it can't find out what became of the order.
     cell.gateway.lists_fail = "once"
-    first = cell.start(extra={**cell.setting.extra, "max_attempts": 1}, operator=cell.waiting(patience=0.1))
+    first = cell.start(
+        extra={**cell.setting.extra, "max_attempts": 1}, operator=cell.waiting(list_consistency_timeout=0.1)
+    )
     wait_until(lambda: cell.gateway.settled == 1, "the POST")
     cell.stop_the_list()
     assert first.outcome()["error"] in {"OrderUncertainError", "RateLimitError"}

@@ -311,10 +311,12 @@ class TestUnclearAnswers:
         sandbox.reset(rate_limits=False, api_keys=sandbox.config.api_keys, list_lag_seconds=lag)
         sandbox.faults.add(fault)
         with session_of(sandbox, timeout=3.0) as session:
-            placed = place_order(session, request_body, patience=20.0)
+            placed = place_order(session, request_body, list_consistency_timeout=20.0)
             assert live(sandbox) == [placed.order_id]
             assert sent(sandbox) == 1
-            assert place_order(session, request_body, patience=20.0).order_id == placed.order_id
+            assert (
+                place_order(session, request_body, list_consistency_timeout=20.0).order_id == placed.order_id
+            )
         assert live(sandbox) == [placed.order_id]
 
     @pytest.mark.parametrize(
@@ -345,7 +347,7 @@ class TestUnclearAnswers:
         headers = {"Location": f"{sandbox.url}/elsewhere"}
         sandbox.faults.add(Fault(kind="status", status=status, headers=headers, body=body, skip=1, **CREATE))
         session.send = send  # type: ignore[method-assign]
-        assert place_order(session, request_body, patience=20.0).order_id == accepted[0]
+        assert place_order(session, request_body, list_consistency_timeout=20.0).order_id == accepted[0]
         assert live(sandbox) == accepted
 
     def test_it_is_not_taken_for_an_older_one(
@@ -354,7 +356,7 @@ class TestUnclearAnswers:
         """One that is too old to be reused must not be taken for the one whose answer was lost."""
         old = place_order(session, request_body)
         sandbox.faults.add(Fault(kind="drop_after", **CREATE))
-        new = place_order(session, request_body, reuse_max_age=timedelta(0), patience=20.0)
+        new = place_order(session, request_body, reuse_max_age=timedelta(0), list_consistency_timeout=20.0)
         assert new.order_id != old.order_id
         assert live(sandbox) == [old.order_id, new.order_id]
 
@@ -364,7 +366,7 @@ class TestUnclearAnswers:
         sandbox.faults.add(Fault(kind="drop_after", **CREATE))
         sandbox.faults.add(Fault(kind="status", status=503, **LIST, skip=1))
         with session_of(sandbox, max_attempts=1) as session:
-            placed = place_order(session, request_body, patience=20.0)
+            placed = place_order(session, request_body, list_consistency_timeout=20.0)
         assert live(sandbox) == [placed.order_id]
         assert sent(sandbox) == 1
 
@@ -380,12 +382,12 @@ class TestNotAccepted:
     ) -> None:
         sandbox.faults.add(fault)
         try:
-            placed: PlacedOrder | None = place_order(session, request_body, patience=BRIEF)
+            placed: PlacedOrder | None = place_order(session, request_body, list_consistency_timeout=BRIEF)
         except OrderUncertainError:
             placed = None
         assert len(live(sandbox)) == (placed is not None)
         # Either way the next try ends with one.
-        again = place_order(session, request_body, patience=BRIEF)
+        again = place_order(session, request_body, list_consistency_timeout=BRIEF)
         assert live(sandbox) == [again.order_id]
 
     @pytest.mark.parametrize(
@@ -419,7 +421,7 @@ class TestNotAccepted:
         sandbox.faults.add(fault)
         listed = sum(one.method == "GET" for one in sandbox.requests)
         with pytest.raises(kind):
-            place_order(session, request_body, patience=60.0)
+            place_order(session, request_body, list_consistency_timeout=60.0)
         assert live(sandbox) == []
         assert sent(sandbox) == 1
         assert sum(one.method == "GET" for one in sandbox.requests) == listed + 1
@@ -437,7 +439,7 @@ class TestNotAccepted:
 
             monkeypatch.setattr(session, "send", send)
             with pytest.raises(TransportError, match="nobody listens"):
-                place_order(session, request_body, patience=60.0)
+                place_order(session, request_body, list_consistency_timeout=60.0)
         assert live(sandbox) == []
 
     def test_bad_requests_are_not_even_looked_up(self, sandbox: Sandbox, session: PlanetSession) -> None:
@@ -452,7 +454,7 @@ class TestUncertainty:
         sandbox.faults.add(Fault(kind="status", status=503, **LIST, skip=1, times=None))
         with session_of(sandbox, max_attempts=2) as session:
             with pytest.raises(OrderUncertainError) as caught:
-                place_order(session, request_body, patience=BRIEF)
+                place_order(session, request_body, list_consistency_timeout=BRIEF)
             error = caught.value
             for fact in (
                 order_name("weekly", request_digest(request_body)),
@@ -466,7 +468,7 @@ class TestUncertainty:
             assert len(live(sandbox)) == sent(sandbox) == 1
             # What the message promises.
             sandbox.faults.clear()
-            found = place_order(session, request_body, patience=20.0)
+            found = place_order(session, request_body, list_consistency_timeout=20.0)
         assert found.reused
         assert live(sandbox) == [found.order_id]
         assert sent(sandbox) == 1
@@ -478,11 +480,11 @@ class TestUncertainty:
         sandbox.faults.add(Fault(kind="drop_after", **CREATE))
         sandbox.faults.add(Fault(kind="status", status=401, **LIST, skip=1, times=None))
         with pytest.raises(OrderUncertainError, match="Check the API key"):
-            place_order(session, request_body, patience=60.0)
+            place_order(session, request_body, list_consistency_timeout=60.0)
         assert len(live(sandbox)) == 1
 
     def test_the_list_is_unreadable_before(self, sandbox: Sandbox, request_body: dict[str, Any]) -> None:
         sandbox.faults.add(Fault(kind="status", status=503, **LIST, times=None))
         with session_of(sandbox, max_attempts=2) as session, pytest.raises(PlanetError):
-            place_order(session, request_body, patience=BRIEF)
+            place_order(session, request_body, list_consistency_timeout=BRIEF)
         assert sent(sandbox) == 0

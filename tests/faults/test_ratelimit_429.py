@@ -24,7 +24,7 @@ RATE = 50.0
 
 def settings(folder: Path) -> dict[str, object]:
     return {
-        "rate_limit_store": (folder / "slots").as_uri(),
+        "coordination_store": (folder / "slots").as_uri(),
         "rate_limits": {"orders.stats": RATE, "data.other": RATE},
     }
 
@@ -78,7 +78,7 @@ def test_several_processes_are_never_refused(planet_sandbox: Sandbox, tmp_path: 
     config = PlanetConfig(
         api_key=planet_sandbox.api_key,
         base_url=planet_sandbox.url,
-        rate_limit_store=(tmp_path / "slots").as_uri(),
+        coordination_store=(tmp_path / "slots").as_uri(),
     )
 
     def work(_: int) -> None:

@@ -219,7 +219,7 @@ def test_the_folder_is_removed_under_way(tmp_path: Path, record: Record) -> None
             for path in folder.glob("*"):
                 path.unlink()
     times = [grant.due for grant in record.grants()]
-    # Each time the line starts anew, one slot more may fall into a second.
+    # Each time the line starts over, one slot more may fall into a second.
     assert densest(times) <= RATE + 2
     assert is_used_up(times)
 

@@ -60,7 +60,7 @@ class Asset:
 
     def download(self, **settings: Any) -> FileRecord:
         return download_asset(
-            self.session, "PSScene", self.item_id, ASSET, self.folder, patience=HASTY, **settings
+            self.session, "PSScene", self.item_id, ASSET, self.folder, retry_policy=HASTY, **settings
         )
 
     def bodies(self) -> list[str | None]:

@@ -27,14 +27,14 @@ from planet_provider.exceptions import (
     PlanetError,
     ServerError,
 )
-from planet_provider.transfer import Patience, Ranges, download_order
+from planet_provider.transfer import Ranges, RetryPolicy, download_order
 
 KEY = "PLAK-of-the-campaign-0123456789"  # pragma: allowlist secret
 SEED = 20240229
 
 #: Small enough for parts of files of some hundred kilobytes.
 RANGES = Ranges(min_bytes=64 << 10, part_bytes=(16 << 10, 32 << 10))
-PATIENCE = Patience(pause_seconds=0.001)
+PATIENCE = RetryPolicy(pause_seconds=0.001)
 
 #: How a transfer may end, if not well.
 SPECIFIC = (ChecksumError, ContentChangedError, IncompleteTransferError, LinkExpiredError, ServerError)
@@ -66,7 +66,7 @@ def config(url: str) -> PlanetConfig:
 def download(session: PlanetSession, order: Order, folder: Path, **settings: Any) -> PlanetError | None:
     """Download an order, and check all that is at a final place, whatever the end was."""
     try:
-        download_order(session, order.id, folder, patience=PATIENCE, ranges=RANGES, **settings)
+        download_order(session, order.id, folder, retry_policy=PATIENCE, ranges=RANGES, **settings)
         error = None
     except PlanetError as raised:
         error = raised
@@ -179,7 +179,7 @@ from planet_provider.transfer import download_order
 
 url, order_id, folder = sys.argv[2:]
 with PlanetSession(config(url)) as session:
-    download_order(session, order_id, folder, patience=PATIENCE, ranges=RANGES)
+    download_order(session, order_id, folder, retry_policy=PATIENCE, ranges=RANGES)
 """
 
 

@@ -33,7 +33,7 @@ from planet_provider.exceptions import (
     TransferError,
 )
 from planet_provider.sandbox import Fault, Sandbox
-from planet_provider.transfer import Patience, Progress, download_order
+from planet_provider.transfer import Progress, RetryPolicy, download_order
 
 __all__ = ["order_id", "session"]
 
@@ -56,7 +56,7 @@ class Download:
         self.sandbox.faults.add(Fault(kind=kind, **settings))
 
     def run(self, **settings: Any) -> Any:
-        settings = {"max_concurrency": 1, "patience": HASTY, **settings}
+        settings = {"max_concurrency": 1, "retry_policy": HASTY, **settings}
         return download_order(self.session, self.order_id, self.folder, **settings)
 
     def whole(self, **settings: Any) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def test_what_was_given_up_is_continued_by_the_next_try(download: Download) -> N
     download.fault("truncate", after_bytes=70_000)
     download.fault("truncate", after_bytes=0, times=4)
     with pytest.raises(IncompleteTransferError):
-        download.run(include="*_AnalyticMS.tif", patience=Patience(cuts=4, pause_seconds=0.01))
+        download.run(include="*_AnalyticMS.tif", retry_policy=RetryPolicy(cuts=4, pause_seconds=0.01))
     told: list[Progress] = []
     manifest = download.whole(progress=told.append)
     assert download.images()[5] == ("bytes=70000-", etag_of(manifest), 206)
@@ -172,7 +172,7 @@ def test_a_corrupt_part_of_an_earlier_try_is_found(download: Download) -> None:
     download.fault("truncate", after_bytes=70_000)
     download.fault("truncate", after_bytes=0, times=4)
     with pytest.raises(IncompleteTransferError):
-        download.run(patience=Patience(cuts=4, pause_seconds=0.01))
+        download.run(retry_policy=RetryPolicy(cuts=4, pause_seconds=0.01))
     [part] = download.folder.rglob("*.part")
     content = bytearray(part.read_bytes())
     content[1234] ^= 1

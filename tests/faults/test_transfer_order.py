@@ -158,7 +158,7 @@ def test_there_is_no_manifest_while_a_file_is_missing(
     Path(first.files[0].path).unlink()
     planet_sandbox.faults.add(Fault(kind="corrupt", origin="storage", path="PSScene", times=None))
     with pytest.raises(TransferError):
-        download_order(session, order_id, tmp_path, patience=HASTY)
+        download_order(session, order_id, tmp_path, retry_policy=HASTY)
     assert "manifest.json" not in files_below(tmp_path / order_id)
 
 
@@ -389,7 +389,7 @@ def test_no_log_line_and_no_error_shows_a_link(
         Fault(kind="corrupt", origin="storage", path="PSScene", times=None, skip=4),
     )
     with pytest.raises(TransferError) as caught:
-        download_order(session, order_id, tmp_path, patience=HASTY)
+        download_order(session, order_id, tmp_path, retry_policy=HASTY)
     said = caplog.text + repr(caught.value) + str(caught.value)
     assert planet_sandbox.api_key not in said
     for secret in _secrets(planet_sandbox):
@@ -405,7 +405,7 @@ def test_the_key_never_reaches_the_storage(
     planet_sandbox: Sandbox, session: PlanetSession, order_id: str, tmp_path: Path
 ) -> None:
     planet_sandbox.faults.add(Fault(kind="truncate", origin="storage", path="PSScene", times=3))
-    download_order(session, order_id, tmp_path, patience=HASTY)
+    download_order(session, order_id, tmp_path, retry_policy=HASTY)
     requests = [request for request in planet_sandbox.requests if request.origin == "storage"]
     assert len(requests) > 4
     for request in requests:

@@ -137,7 +137,7 @@ def test_cuts_are_resumed_on_the_way_to_the_spool(
     planet_sandbox.faults.add(
         Fault(kind="truncate", origin="storage", path=r"AnalyticMS\.tif", after_bytes=100_000)
     )
-    download_order(session, order_id, destination, patience=HASTY)
+    download_order(session, order_id, destination, retry_policy=HASTY)
     assert any(
         request.headers.get("range") == "bytes=100000-" for request in storage_requests(planet_sandbox)
     )
@@ -166,7 +166,7 @@ def test_nothing_appears_of_a_file_that_failed(
 ) -> None:
     planet_sandbox.faults.add(fault)
     with pytest.raises(error):
-        download_order(session, order_id, destination, patience=HASTY)
+        download_order(session, order_id, destination, retry_policy=HASTY)
     names = set(objects(destination))
     assert not any("Analytic" in name or "manifest.json" in name for name in names)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Files into S3 while they arrive: nothing appears that is not whole, and nothing stays of what broke."""
+"""Files into S3 while they arrive: nothing appears that is not whole, and nothing is left of a file that broke."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from planet_provider.transfer.digests import Expected
 from planet_provider.transfer.stores import bucket as bucket_module
 from planet_provider.transfer.stores.base import read, write
 from planet_provider.transfer.stores.bucket import BucketStore
-from planet_provider.transfer.stores.multipart import MEMORY, PART_BYTES, Memory
+from planet_provider.transfer.stores.multipart import BUFFERS, PART_BYTES, BufferPool
 
 __all__ = ["order_id", "session"]
 
@@ -127,7 +127,7 @@ def store(bucket: Bucket, front: S3Front) -> BucketStore:
 def memory_comes_back() -> Iterator[None]:
     yield
     gc.collect()
-    assert MEMORY.free == MEMORY.total
+    assert BUFFERS.free == BUFFERS.total
 
 
 def content_of(size: int) -> bytes:
@@ -334,7 +334,7 @@ def test_names_sizes_and_removal(store: BucketStore) -> None:
 
 @pytest.mark.ci
 def test_many_large_files_share_the_memory(bucket: Bucket, moto_url: str) -> None:
-    memory = Memory(4 * PART_BYTES, files=3)
+    memory = BufferPool(4 * PART_BYTES, files=3)
     store = BucketStore(client_of(bucket.name, moto_url), "", uri=f"s3://{bucket.name}", memory=memory)
     contents = {f"{index}.tif": content_of(2 * PART_BYTES + index) for index in range(10)}
     with ThreadPoolExecutor(10) as pool:
@@ -384,7 +384,7 @@ def test_cuts_are_resumed_while_the_upload_is_open(
         planet_sandbox.faults.add(
             Fault(kind="truncate", origin="storage", path=r"AnalyticMS\.tif", after_bytes=after)
         )
-    download_order(session, order_id, store, patience=HASTY)
+    download_order(session, order_id, store, retry_policy=HASTY)
     ranges = [request.headers.get("range") for request in storage_requests(planet_sandbox)]
     assert "bytes=70000-" in ranges
     assert front.count("PUT", "partNumber") > 2
@@ -418,7 +418,7 @@ def test_nothing_is_left_of_a_file_that_failed(
     for fault in faults:
         planet_sandbox.faults.add(fault)
     with pytest.raises(error):
-        download_order(session, order_id, store, patience=HASTY)
+        download_order(session, order_id, store, retry_policy=HASTY)
     assert front.count("PUT", "partNumber"), "some parts had left"
     assert not any("AnalyticMS.tif" in key or "manifest.json" in key for key in bucket.objects())
     assert bucket.dangling() == []

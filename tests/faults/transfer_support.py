@@ -16,10 +16,10 @@ from planet_provider.client.api import orders
 from planet_provider.client.http.session import PlanetSession
 from planet_provider.sandbox import Fault, Sandbox
 from planet_provider.sandbox.recorder import RecordedRequest
-from planet_provider.transfer import Patience
+from planet_provider.transfer import RetryPolicy
 
 #: Waits short enough for tests, with the same logic.
-HASTY = Patience(pause_seconds=0.01)
+HASTY = RetryPolicy(pause_seconds=0.01)
 
 #: Settings of the sandbox for these tests: orders end within a moment, nothing is throttled, and an image
 #: has more than 200,000 bytes.

@@ -52,7 +52,7 @@ WAIT_SECONDS = 0.4
 #: The connection: nothing waits longer than it must.
 EXTRA = {
     **FAST,
-    "rate_limit_store": "memory://",
+    "coordination_store": "memory://",
     "timeout": 30.0,  # no changed answer stalls
     "max_attempts": 2,
     "max_retry_seconds": 0.5,
@@ -198,7 +198,7 @@ def task_calls(world: World) -> dict[str, Call]:
     wait = {"poke_interval": 0.05, "timeout": 0.3, "deferrable": False}
     product = world.request["products"][0]
     batch = {"item_type": "PSScene", "item_ids": [world.item_id]}
-    named = {"name": "a task's order", "patience": 0.2, **wait}
+    named = {"name": "a task's order", "list_consistency_timeout": 0.2, **wait}
     order = {**named, "product_bundle": "visual"}
     shaped = {
         "tools": [{"clip": {"aoi": AOI}}, {"file_format": {"format": "COG"}}],
@@ -288,7 +288,7 @@ def event_calls(world: World) -> dict[str, Call]:
     order = {"order_id": world.order_id, "name": "an order", "state": "success", "last_message": ""}
     order |= {"created_on": moment, "last_modified": moment, "error_hints": [], "items": 1, "results": None}
     batch = {"item_type": "PSScene", "item_ids": [world.item_id]}
-    place = {"name": "resumed", "items": batch, "product_bundle": "visual", "patience": 0.2}
+    place = {"name": "resumed", "items": batch, "product_bundle": "visual", "list_consistency_timeout": 0.2}
     asset = {**world.asset, "status": "active", "md5_digest": None}
     values: list[tuple[str, Any, dict[str, Any]]] = [
         (
@@ -300,7 +300,7 @@ def event_calls(world: World) -> dict[str, Call]:
         ("order", _resumed(PlanetCreateOrderOperator, "execute_complete", **place), {"order": order}),
         (
             "place",
-            _resumed(PlanetCreateOrderOperator, "execute_again", **place),
+            _resumed(PlanetCreateOrderOperator, "execute_after_capacity", **place),
             {"capacity": {"deadline": 4e9}},
         ),
     ]

@@ -1,4 +1,4 @@
-"""``airflow connections test`` says as whom one is known, or what is wrong."""
+"""``airflow connections test`` says which account it is, or what is wrong."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def outcome(sandbox: Sandbox, home: Path, secret: str) -> subprocess.CompletedPr
         "extra": {
             "auth": "oauth",
             "token_url": f"{sandbox.url}{TOKEN_PATH}",
-            "rate_limit_store": "memory://",
+            "coordination_store": "memory://",
         },
     }
     env = os.environ | {

@@ -29,7 +29,7 @@ def when(item: dict[str, Any], name: str) -> datetime:
 
 def catalogue(sandbox: Sandbox) -> list[dict[str, Any]]:
     """Return all scenes that the example would order, whatever their times."""
-    config = PlanetConfig(api_key=sandbox.api_key, base_url=sandbox.url, rate_limit_store="memory://")
+    config = PlanetConfig(api_key=sandbox.api_key, base_url=sandbox.url, coordination_store="memory://")
     wanted = filters.and_filter(
         filters.range_filter("cloud_cover", lte=0.5),
         filters.asset_filter(["ortho_visual"]),

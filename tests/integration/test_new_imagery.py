@@ -32,7 +32,7 @@ OWN_CONNECTION = {
 
 def published_since(sandbox: Sandbox, begin: datetime) -> dict[str, Any]:
     """Return the scenes that the example's watcher should have found, by id."""
-    config = PlanetConfig(api_key=sandbox.api_key, base_url=sandbox.url, rate_limit_store="memory://")
+    config = PlanetConfig(api_key=sandbox.api_key, base_url=sandbox.url, coordination_store="memory://")
     wanted = filters.and_filter(
         filters.range_filter("cloud_cover", lte=0.5),
         filters.asset_filter(["ortho_visual"]),

@@ -42,7 +42,7 @@ COURSES = {
     "restarted": {},
 }
 COMMON = {
-    "planet_conn_id": "once", "task_id": "order", "product_bundle": "visual", "patience": 10.0,
+    "planet_conn_id": "once", "task_id": "order", "product_bundle": "visual", "list_consistency_timeout": 10.0,
     "poke_interval": 2.0, "retries": 2, "retry_delay": timedelta(seconds=1),
 }
 for course, settings in COURSES.items():

@@ -1,4 +1,4 @@
-"""What Airflow does after a failure: fail at once where a retry mends nothing, else come back when Planet said."""
+"""What Airflow does after a failure: fail at once where a retry is of no use, else come back when Planet said."""
 
 from __future__ import annotations
 

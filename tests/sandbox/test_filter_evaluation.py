@@ -95,7 +95,7 @@ def leaf(kind: str, field: str | None, config: Any, **more: Any) -> dict[str, An
         (leaf("GeometryFilter", "geometry", mapping(box(11, 11, 13, 13)), relation="contains"), False),
         (leaf("GeometryFilter", "geometry", mapping(box(13, 13, 14, 14)), relation="disjoint"), True),
         (leaf("GeometryFilter", "geometry", mapping(box(11, 11, 13, 13)), relation="disjoint"), False),
-        # The bow tie is mended, not refused.
+        # The bow tie is repaired, not refused.
         (
             leaf(
                 "GeometryFilter",

@@ -187,7 +187,7 @@ CASES = {
 
 
 def words_of(node_id: str) -> set[str]:
-    """Words of a test and of what its module defines beside the tests."""
+    """Words of a test and of its module beside the tests."""
     file, _, test = node_id.partition("::")
     nodes = {getattr(node, "name", str(node)): node for node in ast.parse((HERE / file).read_text()).body}
     assert test in nodes, f"{file} has no {test}"

@@ -329,7 +329,7 @@ async def test_download_asset_takes_the_name_from_the_answer(
 
 
 async def test_expired_link_is_refused(orderable: list[Feature], tmp_path: Path) -> None:
-    """A known shortcoming of the SDK: it never renews a link. A new GET of the order mends it."""
+    """A known shortcoming of the SDK: it never renews a link. A new GET of the order repairs it."""
     with run(rate_limits=False, speed=1000.0) as sandbox:
         clients = open_clients(sandbox)
         async with clients.session:

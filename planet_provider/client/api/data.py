@@ -157,7 +157,11 @@ def delete_search(search_id: str) -> Call[None]:
     :param search_id: As Planet gave it.
     """
     return Call(
-        method="DELETE", path=_search(search_id), rate_class="data.other", parse=nothing, gone_is_done=True
+        method="DELETE",
+        path=_search(search_id),
+        rate_class="data.other",
+        parse=nothing,
+        not_found_is_success=True,
     )
 
 

@@ -92,7 +92,7 @@ def save_search(
         checks.flag(enable_email, "enable_email"),
     )
     config = session.config
-    locks = open_locks(config.rate_limit_store, config.rate_limit_fallback)
+    locks = open_locks(config.coordination_store, config.coordination_fallback)
     key = hashlib.sha256(f"{config.base_url} {config.account} {name}".encode()).hexdigest()
     with locks.hold(f"planet-search-{key}", LOCK_TIMEOUT_SECONDS):
         for search in _present(session, wanted.name):

@@ -44,14 +44,14 @@ def poll(
 ) -> T | None:
     """Look until it is over.
 
-    Errors that waiting may mend are waited out, more and more slowly, for up to :data:`TROUBLE_SECONDS`.
+    Errors that waiting may fix are waited out, more and more slowly, for up to :data:`TROUBLE_SECONDS`.
 
     :param look: Asks Planet once.
     :param is_over: Tells whether what it saw is what is waited for.
     :param poll_interval: Seconds between two looks; > 0.
     :param timeout: Seconds to wait in all; ``None`` for as long as it takes. It looks once in any case.
     :return: What was seen last; ``None`` where the time is over before.
-    :raises PlanetError: An error that waiting won't mend, or that stayed.
+    :raises PlanetError: An error that waiting won't fix, or that stayed.
     """
     interval = checks.seconds(poll_interval, "poll_interval")
     started = time.monotonic()

@@ -172,7 +172,7 @@ def api_key_of(config: PlanetConfig) -> str:
 
 
 def who_is(config: PlanetConfig) -> str:
-    """Describe, without any secret, as whom a configuration authenticates; asks for a token where one is used.
+    """Describe the account of a configuration, without any secret. Ask for a token if it uses one.
 
     :raises AuthenticationError: The credentials are refused.
     :raises TokenUnavailableError: A token can't be had now.

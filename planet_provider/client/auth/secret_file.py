@@ -48,7 +48,7 @@ def read_secret(path: str | os.PathLike[str] = SECRET_FILE) -> str:
 def store_secret(api_key: str, path: str | os.PathLike[str] = SECRET_FILE) -> Path:
     """Write the API key to a Planet secret file, with mode 0600 whatever the umask; other entries stay.
 
-    The file is replaced in one step: whoever reads it meanwhile, reads the old one or the new one whole. A
+    The file is replaced in one step: a reader gets the old one or the new one, whole. A
     symbolic link stays one.
 
     :param api_key: Planet API key.

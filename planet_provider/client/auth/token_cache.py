@@ -1,6 +1,6 @@
 """One token for a process: fetched once for all who wait, threads and event loops alike.
 
-A token is fetched in a thread of its own. So an event loop never blocks, and whoever is cancelled while it
+A token is fetched in a thread of its own. So an event loop never blocks, and a caller that is cancelled while it
 waits, or whose loop is closed, takes nothing away from the others.
 """
 
@@ -76,7 +76,7 @@ class SharedToken:
     def get(self, refused: str | None = None) -> Token:
         """Return the token, and wait for it where there is none, unless an interrupt ends that.
 
-        :param refused: A token that the API answered 401 to: it is not returned, unless fetched anew.
+        :param refused: A token that the API answered 401 to: it is not returned, unless fetched again.
         :raises PlanetError: It can't be had.
         """
         found = self._look(refused)

@@ -1,6 +1,6 @@
 """Asking for tokens: OAuth 2 client credentials, and Planet's legacy login.
 
-An attempt is made once here: what may be mended by waiting is retried by the session's policy, with the
+An attempt is made once here: what may be repaired by waiting is retried by the session's policy, with the
 request that wanted the token, which surely was not sent.
 """
 

@@ -31,7 +31,7 @@ class Attempts(Generic[T]):
         :param error: What the attempt raised.
         :return: The parsed result and the decoded body of an answer that would have had none.
         """
-        if self._lost and self._call.gone_is_done and isinstance(error, NotFoundError):
+        if self._lost and self._call.not_found_is_success and isinstance(error, NotFoundError):
             return self._call.parse(None), None
         if isinstance(error, ServerError) or (isinstance(error, TransportError) and error.sent):
             self._lost = True

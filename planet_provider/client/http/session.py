@@ -52,7 +52,7 @@ from planet_provider.client.http.responses import (
 )
 from planet_provider.client.http.retry import QueueTime, retry_options
 from planet_provider.client.http.transport import use_large_reads
-from planet_provider.coordination.concurrency import Permit, gate_of
+from planet_provider.coordination.concurrency import ConnectionLease, connection_limiter
 from planet_provider.coordination.interrupt import pause, within
 from planet_provider.coordination.limiter import RateLimiter
 from planet_provider.coordination.open import open_store
@@ -81,7 +81,7 @@ _MAX_LINK = 32_000
 
 
 class _Core:
-    """What both sessions share: where to send, as whom, how fast."""
+    """What both sessions share: where to send, which account, how fast."""
 
     def __init__(self, config: PlanetConfig, limiter: RateLimiter | None) -> None:
         install_log_redaction()
@@ -90,12 +90,12 @@ class _Core:
         self._auth = auth_of(config, tls_context())
         self._origin = origin(config.base_url)
         self._limiter = limiter or RateLimiter(
-            open_store(config.rate_limit_store, config.rate_limit_fallback),
+            open_store(config.coordination_store, config.coordination_fallback),
             config.identity,
             config.rate_limits,
             config.max_queue_seconds,
         )
-        self._gate = gate_of(config.account, config.max_connections)
+        self._connections = connection_limiter(config.account, config.max_connections)
         self._bounds = Bounds(config.max_response_bytes, max(config.max_retry_seconds, config.timeout))
         self._masked: int | None = None  # the hash of the latest token that was masked
 
@@ -149,24 +149,24 @@ class _Core:
 class _Sending:
     """What an attempt is sent with.
 
-    :param permit: Given back when its answer is closed.
+    :param lease: Given back when its answer is closed.
     :param auth: The credential.
     """
 
-    permit: Permit
+    lease: ConnectionLease
     auth: PlanetAuth
 
 
 class _Counted(httpx.SyncByteStream):
-    """A body that keeps its request's permit until it is closed.
+    """A body that keeps its request's lease until it is closed.
 
     :param stream: The body.
-    :param permit: Its request's.
+    :param lease: Its request's.
     """
 
-    def __init__(self, stream: httpx.SyncByteStream, permit: Permit) -> None:
+    def __init__(self, stream: httpx.SyncByteStream, lease: ConnectionLease) -> None:
         self._stream = stream
-        self._permit = permit
+        self._permit = lease
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._stream)
@@ -184,7 +184,7 @@ class PlanetSession(_Core):
 
     Safe to share between threads: those beyond ``max_connections`` wait.
 
-    :param config: Where, as whom, how fast and how patiently.
+    :param config: Where to send, which account, how fast, how many tries.
     :param limiter: Another rate limiter than the one the configuration describes.
     :param on_token: Called with each token that is fetched, before it is sent: to have it masked in logs.
     """
@@ -277,7 +277,7 @@ class PlanetSession(_Core):
         attempts = Attempts(call)
 
         def attempt(sending: _Sending) -> tuple[T, Any]:
-            with sending.permit:
+            with sending.lease:
                 if before_attempt is not None:
                     before_attempt()
                 try:
@@ -332,23 +332,23 @@ class PlanetSession(_Core):
         auth: PlanetAuth,
         attempt: Callable[[_Sending], T],
     ) -> T:
-        """Attempt something with a permit and a slot. Only an answer that is open keeps the permit."""
-        permit = Permit(self._gate)
+        """Attempt something with a lease and a slot. Only an open answer keeps the lease."""
+        lease = ConnectionLease(self._connections)
         try:
             if rate_class is None:
                 with queued.running():
-                    permit.take(self.config.max_queue_seconds, None)
+                    lease.take(self.config.max_queue_seconds, None)
             else:
                 self._have_token(auth)  # before standing in line: all who need one wait for the same
                 with queued.running():
-                    self._limiter.acquire(rate_class, partial(self._ready, permit, rate_class))
-            return attempt(_Sending(permit, auth))
+                    self._limiter.acquire(rate_class, partial(self._ready, lease, rate_class))
+            return attempt(_Sending(lease, auth))
         except BaseException:
-            permit.release()
+            lease.release()
             raise
 
-    def _ready(self, permit: Permit, rate_class: str, seconds: float) -> None:
-        permit.take(seconds, rate_class)
+    def _ready(self, lease: ConnectionLease, rate_class: str, seconds: float) -> None:
+        lease.take(seconds, rate_class)
         self._have_token(self._auth)  # it may be over by now
 
     def _have_token(self, auth: PlanetAuth) -> None:
@@ -382,7 +382,7 @@ class PlanetSession(_Core):
                 if not response.has_redirect_location:
                     response = self._checked(response, label, at_home=at_home)
                     body = cast("httpx.SyncByteStream", response.stream)
-                    response.stream = _Counted(body, sending.permit)
+                    response.stream = _Counted(body, sending.lease)
                     return response
             discard(response)
             url = followed(url, response.headers["Location"])
@@ -396,7 +396,7 @@ class PlanetSession(_Core):
     def _open_hop(
         self, url: str, label: str, headers: dict[str, str], auth: PlanetAuth | None
     ) -> httpx.Response:
-        # Not by the client, which merges its settings anew each time.
+        # Not by the client, which merges its settings each time.
         try:
             request = httpx.Request(
                 "GET", url, headers={**self._headers, **headers}, extensions=self._extensions
@@ -415,7 +415,7 @@ class PlanetSession(_Core):
 class AsyncPlanetSession(_Core):
     """Send calls from an event loop. Close it, or use it as an asynchronous context manager.
 
-    :param config: Where, as whom, how fast and how patiently.
+    :param config: Where to send, which account, how fast, how many tries.
     :param limiter: Another rate limiter than the one the configuration describes.
     :param on_token: As for :class:`PlanetSession`; awaited.
     """
@@ -482,9 +482,9 @@ class AsyncPlanetSession(_Core):
 
     async def _admitted(self, call: Call[T], queued: QueueTime, auth: PlanetAuth) -> tuple[T, Any]:
         await self._have_token(auth)
-        with Permit(self._gate) as permit:
+        with ConnectionLease(self._connections) as lease:
             with queued.running():
-                await self._limiter.aacquire(call.rate_class, partial(self._ready, permit, call.rate_class))
+                await self._limiter.aacquire(call.rate_class, partial(self._ready, lease, call.rate_class))
             sent = time.monotonic()
             response = await self._exchanged(call, auth)
         self.server_time = server_time(response) or self.server_time
@@ -508,8 +508,8 @@ class AsyncPlanetSession(_Core):
             failure = exchange_error(error, call.label)
         raise failure  # not where it was caught: see transport_error
 
-    async def _ready(self, permit: Permit, rate_class: str, seconds: float) -> None:
-        await permit.atake(seconds, rate_class)
+    async def _ready(self, lease: ConnectionLease, rate_class: str, seconds: float) -> None:
+        await lease.atake(seconds, rate_class)
         await self._have_token(self._auth)
 
     async def _have_token(self, auth: PlanetAuth) -> None:

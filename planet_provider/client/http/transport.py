@@ -26,7 +26,7 @@ _SMALL_READ = 32 << 10
 
 
 class _Buffers(threading.local):
-    """One buffer a thread: whoever reads copies from it at once."""
+    """One buffer a thread: readers copy from it at once."""
 
     def __init__(self) -> None:
         self.view = memoryview(bytearray(READ_BYTES))

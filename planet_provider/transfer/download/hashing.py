@@ -12,7 +12,7 @@ from planet_provider.transfer.digests import Hash
 BEHIND = 3
 
 
-class HashBehind:
+class BackgroundHasher:
     """Hand pieces to another thread.
 
     :param digest: Takes them.

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from planet_provider.builders import checks
 from planet_provider.exceptions import InvalidInputError
-from planet_provider.transfer.progress import Watch
+from planet_provider.transfer.progress import TransferProgress
 
 #: Connections at once. Stores give each a share, and 16 of them fill most lines.
 DEFAULT_CONCURRENCY = 16
@@ -42,7 +42,7 @@ _LEAST_SHARE = 0.25
 class Ranges:
     """When and how one file is fetched by several connections at once.
 
-    :param min_bytes: Bytes of a file, or of what is left of it, below which it comes through one connection.
+    :param min_bytes: Bytes of a file, or of its rest, below which it comes through one connection.
     :param part_bytes: Bytes of a part at the least and at the most; between these a file has about eight
         parts for each connection. They are smaller where the window makes them so.
     :param window_bytes: Bytes that are held in memory at most, where the store takes a file only from its
@@ -76,7 +76,7 @@ class Shared(Protocol):
         ...
 
 
-class Crew:
+class DownloadPool:
     """The threads of one transfer.
 
     :param watch: Counts the bytes, and stops.
@@ -85,7 +85,7 @@ class Crew:
     :param ranges: When files are split.
     """
 
-    def __init__(self, watch: Watch, connections: int, files: int, ranges: Ranges) -> None:
+    def __init__(self, watch: TransferProgress, connections: int, files: int, ranges: Ranges) -> None:
         self.watch = watch
         self.connections = connections
         self.ranges = ranges

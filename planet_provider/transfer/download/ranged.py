@@ -18,19 +18,19 @@ from planet_provider.exceptions import (
 )
 from planet_provider.transfer.digests import Hash
 from planet_provider.transfer.download.headers import content_range, strong_etag
-from planet_provider.transfer.download.pool import LOOK_SECONDS, Crew
+from planet_provider.transfer.download.pool import LOOK_SECONDS, DownloadPool
 from planet_provider.transfer.download.reorder_buffer import (
-    Ahead,
-    FileAhead,
-    MemoryAhead,
+    FileReorderBuffer,
+    MemoryReorderBuffer,
     Part,
+    ReorderBuffer,
 )
 from planet_provider.transfer.download.resolved_url import Location
 from planet_provider.transfer.download.retry import (
     CutError,
     MisfitError,
-    Patience,
-    Tries,
+    RetryPolicy,
+    RetryState,
 )
 from planet_provider.transfer.progress import TransferStoppedError
 from planet_provider.transfer.stores.base import Staging
@@ -48,7 +48,7 @@ _SPLIT_BYTES = 2 << 20
 _TURN = 4
 
 
-class Spread:
+class RangedDownload:
     """A file that several threads fetch.
 
     The thread that began it, its *owner*, reads on from the beginning until it meets the first part. From there
@@ -57,38 +57,38 @@ class Spread:
     Its owner uses it as a context manager. Behind the block nobody writes to the staging any more, however late
     a server's answer comes: the owner may be at the same bytes by then, over another connection.
 
-    :param crew: The threads.
+    :param pool: The threads.
     :param name: How logs and errors name the file.
     :param location: Where it is.
     :param staging: Where it goes; holds the bytes up to ``position``, and ``validator``, its strong ETag.
         Without one a digest must be known.
     :param size: Bytes of the whole file.
     :param digest: Of the bytes that are here.
-    :param patience: How often a part is tried.
+    :param retry_policy: How often a part is tried.
     :ivar limit: Where the owner stops reading.
     """
 
     def __init__(
         self,
-        crew: Crew,
+        pool: DownloadPool,
         *,
         name: str,
         location: Location,
         staging: Staging,
         size: int,
         digest: Hash,
-        patience: Patience,
+        retry_policy: RetryPolicy,
     ) -> None:
-        self._crew = crew
+        self._pool = pool
         self._name = name
         self._location = location
         self._staging = staging
         self._validator = staging.validator
         self._size = size
         self._hash = digest
-        self._patience = patience
+        self._retry_policy = retry_policy
         self._bounded = not isinstance(staging, FileStaging)
-        self._part_bytes = crew.part_bytes(size - staging.position, bounded=self._bounded)
+        self._part_bytes = pool.part_bytes(size - staging.position, bounded=self._bounded)
         self._lock = threading.Lock()
         self._change = threading.Condition(self._lock)
         self._turn = threading.Lock()
@@ -101,10 +101,12 @@ class Spread:
         self._head = 0
         self._probing = self._refused = self._met = False
         self._error: BaseException | None = None
-        self._ahead: Ahead = FileAhead(staging) if isinstance(staging, FileStaging) else MemoryAhead(staging)
+        self._buffer: ReorderBuffer = (
+            FileReorderBuffer(staging) if isinstance(staging, FileStaging) else MemoryReorderBuffer(staging)
+        )
         self._frontier = staging.position
 
-    def __enter__(self) -> Spread:
+    def __enter__(self) -> RangedDownload:
         return self
 
     def __exit__(
@@ -166,7 +168,7 @@ class Spread:
             self._bring(first)
             while self._error is None and self._is_open():
                 if not self._work():
-                    self._crew.watch.pause(LOOK_SECONDS)
+                    self._pool.watch.pause(LOOK_SECONDS)
             if self._error is None:
                 self._advance(None)
         except BaseException as error:
@@ -176,7 +178,7 @@ class Spread:
             raise self._error
 
     def _settle(self) -> None:
-        """Let nobody write any more. Of what is here, keep what has no gap before it."""
+        """Let nobody write any more. Keep the bytes before the first gap."""
         with self._turn, self._change:
             if self._settled:
                 return
@@ -186,8 +188,8 @@ class Spread:
                 return
             frontier = self._frontier if self._met else self._staging.position
             beyond = sum(part.position - max(part.start, frontier) for part in self._parts[self._head :])
-            self._ahead.settle(frontier)
-        self._crew.watch.dropped(beyond)
+            self._buffer.settle(frontier)
+        self._pool.watch.dropped(beyond)
 
     def _is_open(self) -> bool:
         with self._lock:
@@ -201,7 +203,7 @@ class Spread:
                 self._error = error
 
     def _check(self) -> None:
-        self._crew.watch.check()
+        self._pool.watch.check()
         if self._settled or self._error is not None:
             raise _FailedError
 
@@ -236,7 +238,7 @@ class Spread:
                 return True
             if self._settled or self._reserved >= part.start:
                 return False
-            self._ahead.begin(self._staging.position)
+            self._buffer.begin(self._staging.position)
             self.limit, self._next = part.start, part.end
             self._parts.append(part)
             self._probing = False
@@ -286,7 +288,7 @@ class Spread:
             return part
 
     def _split(self) -> Part | None:
-        """Take over half of what the part that has most to come has to come."""
+        """Take over half of the rest of the part with the longest rest."""
         left, index = self._longest()
         if left < _SPLIT_BYTES:
             return None
@@ -311,11 +313,11 @@ class Spread:
         if not self._bounded:
             return True
         frontier = self._frontier if self._met else self._staging.position
-        return self._next + self._part_bytes - frontier <= self._crew.window()
+        return self._next + self._part_bytes - frontier <= self._pool.window()
 
     def _bring(self, part: Part, granted: Callable[[Part], bool] = lambda _: True) -> None:
         """Fetch a part to its end, through cuts."""
-        tries = Tries(f"{self._name}, part from {part.start}", self._patience, part.start)
+        tries = RetryState(f"{self._name}, part from {part.start}", self._retry_policy, part.start)
         while part.position < part.end:
             self._check()
             try:
@@ -325,7 +327,7 @@ class Spread:
             except (httpx.TransportError, CutError) as cut:
                 if part not in self._parts:
                     raise
-                self._crew.watch.pause(tries.cut(cut, part.position))
+                self._pool.watch.pause(tries.cut(cut, part.position))
 
     def _attempt(self, part: Part, granted: Callable[[Part], bool]) -> None:
         headers = {"Range": f"bytes={part.position}-{part.end - 1}"}
@@ -335,7 +337,7 @@ class Spread:
             self._check_answer(response, part)
             if not granted(part):
                 raise _DeclinedError
-            with self._crew.reading():
+            with self._pool.reading():
                 for chunk in response.iter_raw():
                     if self._take(part, chunk):
                         return
@@ -364,7 +366,7 @@ class Spread:
             chunk = chunk[: part.end - part.position]
             self._writing += 1
         try:
-            self._ahead.put(part.position, chunk)
+            self._buffer.put(part.position, chunk)
         except BaseException:
             chunk = b""
             raise
@@ -373,8 +375,8 @@ class Spread:
                 self._writing -= 1
                 part.position += len(chunk)
                 self._change.notify_all()
-        self._crew.watch.moved(len(chunk))
-        with self._crew.writing() if self._bounded else nullcontext():
+        self._pool.watch.moved(len(chunk))
+        with self._pool.writing() if self._bounded else nullcontext():
             self._advance(_TURN)
         return part.position >= part.end
 
@@ -388,7 +390,7 @@ class Spread:
         try:
             done = 0
             while turns is None or done < turns:
-                chunk = self._ahead.take(self._frontier, self._available())
+                chunk = self._buffer.take(self._frontier, self._available())
                 if not chunk:
                     return
                 self._hash.update(chunk)

@@ -30,7 +30,7 @@ class Part:
     position: int
 
 
-class Ahead(Protocol):
+class ReorderBuffer(Protocol):
     """Bytes of a file, by offset, put by several threads and taken in order by one at a time."""
 
     def begin(self, position: int) -> None:
@@ -53,7 +53,7 @@ class Ahead(Protocol):
         ...
 
 
-class FileAhead:
+class FileReorderBuffer:
     """Parts in the staging's own file, at their places. They may be as many as the file has.
 
     :param staging: Holds the bytes before them.
@@ -84,7 +84,7 @@ class FileAhead:
         self._staging.settle(position)
 
 
-class MemoryAhead:
+class MemoryReorderBuffer:
     """Parts in memory, for stagings that take bytes in order alone.
 
     :param staging: Where they go when they are taken.

@@ -12,7 +12,7 @@ import httpx
 
 from planet_provider.exceptions import LinkExpiredError
 from planet_provider.redact import origin
-from planet_provider.transfer.download.retry import Patience, Tries
+from planet_provider.transfer.download.retry import RetryPolicy, RetryState
 from planet_provider.transfer.download.sources import Source
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Place:
+class ResolvedUrl:
     url: str
     rate_class: str | None
 
@@ -35,7 +35,7 @@ class Location:
     :param source: Gives the link.
     :param link_url: The link.
     :param answer: To a request for it.
-    :param patience: How often links are renewed.
+    :param retry_policy: How often links are renewed.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class Location:
         source: Source,
         link_url: str,
         answer: httpx.Response,
-        patience: Patience,
+        retry_policy: RetryPolicy,
     ) -> None:
         self._session = session
         self._source = source
-        self._patience = patience
+        self._retry_policy = retry_policy
         self._lock = threading.Lock()
         self._place = self._place_of(link_url, answer)
 
@@ -71,13 +71,13 @@ class Location:
             yield response
 
     def _found_anew(
-        self, expired: _Place, headers: Mapping[str, str], opened: ExitStack
+        self, expired: ResolvedUrl, headers: Mapping[str, str], opened: ExitStack
     ) -> httpx.Response | None:
         """Go by the link again.
 
         :return: ``None`` if another thread has found the new URL meanwhile.
         """
-        tries = Tries(self._source.name, self._patience, 0)
+        tries = RetryState(self._source.name, self._retry_policy, 0)
         with self._lock:
             while self._place is expired:
                 link = self._source.link()
@@ -93,6 +93,6 @@ class Location:
                     return response
         return None
 
-    def _place_of(self, link_url: str, answer: httpx.Response) -> _Place:
+    def _place_of(self, link_url: str, answer: httpx.Response) -> ResolvedUrl:
         url = str(answer.url)
-        return _Place(url, self._source.rate_class if origin(url) == origin(link_url) else None)
+        return ResolvedUrl(url, self._source.rate_class if origin(url) == origin(link_url) else None)

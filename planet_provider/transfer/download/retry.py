@@ -13,8 +13,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
-    """How often a file is tried. Each of these counts begins anew when the file gets further than before.
+class RetryPolicy:
+    """How often a file is tried. Each of these counts starts over when the file gets further than before.
 
     :param cuts: Cut or stalled bodies in a row.
     :param renewals: Renewed links in a row. A second refusal is not about age.
@@ -36,12 +36,12 @@ class MisfitError(Exception):
     """The answer does not continue what is here."""
 
 
-class Tries:
+class RetryState:
     """Counts what went wrong since a file last got further."""
 
-    def __init__(self, name: str, patience: Patience, position: int) -> None:
+    def __init__(self, name: str, retry_policy: RetryPolicy, position: int) -> None:
         self._name = name
-        self._patience = patience
+        self._retry_policy = retry_policy
         self._furthest = position
         self._cuts = self._expiries = self._misfits = 0
 
@@ -58,19 +58,19 @@ class Tries:
             log.info("%s: cut after %s (%s); going on there.", self._name, file_size(position), what)
             return 0.0
         self._cuts += 1
-        if self._cuts >= self._patience.cuts:
+        if self._cuts >= self._retry_policy.cuts:
             raise IncompleteTransferError(
                 f"{self._name}: {self._cuts} tries in a row got no further than {file_size(self._furthest)}; "
                 f"the last one: {what}. What is here is kept for the next try where that is possible.",
                 file=self._name,
             ) from None
         log.info("%s: cut after %s again (%s).", self._name, file_size(position), what)
-        return float(self._patience.pause_seconds * 2 ** (self._cuts - 1))
+        return float(self._retry_policy.pause_seconds * 2 ** (self._cuts - 1))
 
     def expired(self) -> None:
         """Count an expired link."""
         self._expiries += 1
-        if self._expiries > self._patience.renewals:
+        if self._expiries > self._retry_policy.renewals:
             raise LinkExpiredError(
                 f"{self._name}: the download link is refused, though it was renewed. "
                 "Try again later; if it stays so, report it to Planet.",
@@ -80,7 +80,7 @@ class Tries:
     def misfit(self, error: MisfitError) -> None:
         """Count an answer that does not continue what is here."""
         self._misfits += 1
-        if self._misfits > self._patience.restarts:
+        if self._misfits > self._retry_policy.restarts:
             raise ContentChangedError(
                 f"{self._name}: the source changed while it was being read, {self._misfits} times; "
                 f"the last time: {error}.",

@@ -24,24 +24,24 @@ from planet_provider.transfer.digests import (
     new_hash,
 )
 from planet_provider.transfer.download.body import pieces
-from planet_provider.transfer.download.hashing import HashBehind
+from planet_provider.transfer.download.hashing import BackgroundHasher
 from planet_provider.transfer.download.headers import (
     content_length,
     content_range,
     has_end,
     strong_etag,
 )
-from planet_provider.transfer.download.pool import Crew
-from planet_provider.transfer.download.ranged import Spread
+from planet_provider.transfer.download.pool import DownloadPool
+from planet_provider.transfer.download.ranged import RangedDownload
 from planet_provider.transfer.download.resolved_url import Location
 from planet_provider.transfer.download.retry import (
     CutError,
     MisfitError,
-    Patience,
-    Tries,
+    RetryPolicy,
+    RetryState,
 )
 from planet_provider.transfer.download.sources import Link, Source
-from planet_provider.transfer.progress import Watch
+from planet_provider.transfer.progress import TransferProgress
 from planet_provider.transfer.stores.base import Staging
 from planet_provider.wording import file_size
 
@@ -87,8 +87,8 @@ class Fetch:
     :param expected: What it has to be.
     :param checksum: The digest to take where there is a choice.
     :param watch: Counts the bytes, and stops.
-    :param patience: How often to try.
-    :param crew: Who may help; by default nobody.
+    :param retry_policy: How often to try.
+    :param pool: The threads that may help; by default none.
     """
 
     def __init__(
@@ -99,23 +99,23 @@ class Fetch:
         expected: Expected,
         *,
         checksum: Checksum,
-        watch: Watch,
-        patience: Patience | None = None,
-        crew: Crew | None = None,
+        watch: TransferProgress,
+        retry_policy: RetryPolicy | None = None,
+        pool: DownloadPool | None = None,
     ) -> None:
         self._session = session
         self._source = source
         self._staging = staging
         self._expected = expected
         self._watch = watch
-        self._patience = patience or Patience()
+        self._retry_policy = retry_policy or RetryPolicy()
         known = expected.digest(checksum)
         self._checksum = checksum if known is None else known[0]
         self._digest = None if known is None else known[1]
         self._hash: Hash = new_hash(self._checksum)
-        self._behind: HashBehind | None = None
+        self._behind: BackgroundHasher | None = None
         self._total: int | None = None  # as the last answer tells it
-        self._crew = crew
+        self._pool = pool
         self._plainly = False  # through one connection, and httpx
 
     def run(self) -> Fetched:
@@ -180,7 +180,7 @@ class Fetch:
 
     def _bring(self) -> None:
         """Read until the whole body is here, through cuts and expired links."""
-        tries = Tries(self._source.name, self._patience, self._staging.position)
+        tries = RetryState(self._source.name, self._retry_policy, self._staging.position)
         while self._staging.position != self._expected.size:
             link = self._source.link()
             try:
@@ -210,55 +210,55 @@ class Fetch:
                 self._read(response, self._spread(response, link))
             self._check_end(response)
 
-    def _read(self, response: httpx.Response, spread: Spread | None) -> None:
+    def _read(self, response: httpx.Response, ranged: RangedDownload | None) -> None:
         with ExitStack() as shared:
-            if spread is not None and self._crew is not None:
-                shared.enter_context(self._crew.sharing(spread))
-                shared.enter_context(spread)
+            if ranged is not None and self._pool is not None:
+                shared.enter_context(self._pool.sharing(ranged))
+                shared.enter_context(ranged)
             try:
-                self._read_alone(response, spread)
+                self._read_alone(response, ranged)
             except httpx.TransportError:
-                if spread is None or not spread.is_split:
+                if ranged is None or not ranged.is_split:
                     raise
             finally:
                 self._await_hash()
-            if spread is not None and spread.is_split:
+            if ranged is not None and ranged.is_split:
                 response.close()
-                spread.finish()
+                ranged.finish()
 
-    def _read_alone(self, response: httpx.Response, spread: Spread | None) -> None:
+    def _read_alone(self, response: httpx.Response, ranged: RangedDownload | None) -> None:
         """Read to the body's end, or to where another thread has begun to read."""
         directly = self._digest is not None and not self._plainly
-        with nullcontext() if self._crew is None else self._crew.reading():
+        with nullcontext() if self._pool is None else self._pool.reading():
             for piece in pieces(response, past_httpx=directly, is_kept=lambda: self._behind is not None):
-                if spread is None:
+                if ranged is None:
                     self._take(piece)
                     continue
-                allowed = spread.reserve(len(piece))
+                allowed = ranged.reserve(len(piece))
                 self._take(piece[:allowed])
-                if allowed < len(piece) and spread.is_split:
+                if allowed < len(piece) and ranged.is_split:
                     return
                 if allowed < len(piece):
-                    raise _WrongContentError("size", spread.limit, f"more than {spread.limit}")
+                    raise _WrongContentError("size", ranged.limit, f"more than {ranged.limit}")
 
-    def _spread(self, response: httpx.Response, link: Link) -> Spread | None:
+    def _spread(self, response: httpx.Response, link: Link) -> RangedDownload | None:
         """Prepare to have others help, if the file is so large, and its parts can be told to be its parts."""
-        crew, staging = self._crew, self._staging
+        pool, staging = self._pool, self._staging
         size = self._total if self._expected.size is None else self._expected.size
-        if crew is None or self._plainly or crew.connections < 2 or size is None:
+        if pool is None or self._plainly or pool.connections < 2 or size is None:
             return None
-        if size - staging.position < crew.ranges.min_bytes or not self._can_continue():
+        if size - staging.position < pool.ranges.min_bytes or not self._can_continue():
             return None
         if response.headers.get("Accept-Ranges", "").lower() == "none":
             return None
-        return Spread(
-            crew,
+        return RangedDownload(
+            pool,
             name=self._source.name,
-            location=Location(self._session, self._source, link.url, response, self._patience),
+            location=Location(self._session, self._source, link.url, response, self._retry_policy),
             staging=staging,
             size=size,
             digest=self._hash,
-            patience=self._patience,
+            retry_policy=self._retry_policy,
         )
 
     def _can_continue(self) -> bool:
@@ -320,14 +320,14 @@ class Fetch:
         size = self._expected.size
         if size is not None and self._staging.position + len(piece) > size:
             raise _WrongContentError("size", size, f"more than {size}")
-        if self._crew is not None and len(piece) >= _BEHIND_BYTES and self._crew.has_idle_core():
+        if self._pool is not None and len(piece) >= _BEHIND_BYTES and self._pool.has_idle_core():
             if self._behind is None:
-                self._behind = HashBehind(self._hash, self._crew.run)
+                self._behind = BackgroundHasher(self._hash, self._pool.run)
             self._behind.put(piece)
         else:
             self._await_hash()
             self._hash.update(piece)
-        with nullcontext() if self._crew is None else self._crew.writing():
+        with nullcontext() if self._pool is None else self._pool.writing():
             self._staging.write(piece)
         self._watch.moved(len(piece))
 

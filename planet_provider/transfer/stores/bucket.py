@@ -5,7 +5,7 @@ only when the file is published, which is after its digest agreed, and aborted o
 shows what was there before. A worker that is killed can't abort: what it had uploaded stays hidden in the
 bucket, and costs, until a lifecycle rule removes it. On S3 and Google Cloud Storage set one that aborts incomplete
 multipart uploads after a day (``AbortIncompleteMultipartUpload``); Azure drops uncommitted blocks after a week.
-The next try of the task begins such a file anew, and skips those that are there and agree.
+The next try of the task starts such a file over, and skips those that are there and agree.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from planet_provider.redact import redact_text
 from planet_provider.transfer.digests import READ_BYTES, Expected
 from planet_provider.transfer.names import check_name
 from planet_provider.transfer.stores.multipart import (
+    BUFFERS,
     MAX_CONCURRENCY,
-    MEMORY,
-    Loan,
-    Memory,
+    BufferLease,
+    BufferPool,
     Upload,
     part_bytes,
 )
@@ -52,7 +52,7 @@ class BucketStore:
     :param memory: What uploads may hold; by default they share the process's.
     """
 
-    def __init__(self, client: Client, prefix: str, *, uri: str, memory: Memory = MEMORY) -> None:
+    def __init__(self, client: Client, prefix: str, *, uri: str, memory: BufferPool = BUFFERS) -> None:
         self.client = client
         self.prefix = prefix.strip("/")
         self._uri = uri.rstrip("/")
@@ -183,7 +183,7 @@ class BucketStaging:
     :ivar validator: Strong ETag of the source that the bytes came from, if it gave one.
     """
 
-    def __init__(self, store: BucketStore, name: str, size: int | None, memory: Memory) -> None:
+    def __init__(self, store: BucketStore, name: str, size: int | None, memory: BufferPool) -> None:
         self._store = store
         self._name = name
         self._size = size
@@ -193,7 +193,7 @@ class BucketStaging:
         self._upload: Upload | None = None
         self._buffer: bytearray | None = None
         self._filled = 0
-        self._loans: list[Loan] = []
+        self._loans: list[BufferLease] = []
         self._stack = contextlib.ExitStack()
         self.position = 0
         self.validator: str | None = None

@@ -34,7 +34,7 @@ _KEPT = "Whole files are kept, and parts that can be continued; the next try tak
 
 
 @dataclass(frozen=True)
-class Place:
+class FileLocation:
     """Where a file lies, or is to lie.
 
     :param name: The file's.

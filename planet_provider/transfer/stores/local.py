@@ -1,7 +1,7 @@
 """Files on a local disk.
 
 While ``image.tif`` arrives, ``image.tif.part`` stands beside it, locked, with a small record
-``image.tif.part.json`` of what it is to become. A task that is killed leaves both; the next one takes the
+``image.tif.part.json`` that describes the file. A task that is killed leaves both; the next one takes the
 bytes up again if the record agrees with what Planet says by then.
 """
 
@@ -31,7 +31,7 @@ from planet_provider.transfer.names import (
     PART_RECORD,
     check_name,
 )
-from planet_provider.transfer.stores.errors import Place
+from planet_provider.transfer.stores.errors import FileLocation
 from planet_provider.transfer.stores.staging import FileStaging
 
 _RECORD_VERSION = 1
@@ -132,8 +132,8 @@ class LocalStore:
     def _path(self, name: str) -> Path:
         return _joined(self.root, check_name(name))
 
-    def _place(self, name: str, size: int | None = None) -> Place:
-        return Place(name, str(self._path(name).parent), size)
+    def _place(self, name: str, size: int | None = None) -> FileLocation:
+        return FileLocation(name, str(self._path(name).parent), size)
 
 
 class LocalStaging(FileStaging):
@@ -145,7 +145,7 @@ class LocalStaging(FileStaging):
     :param place: How errors name it.
     """
 
-    def __init__(self, target: Path, expected: Expected, swept: set[Path], place: Place) -> None:
+    def __init__(self, target: Path, expected: Expected, swept: set[Path], place: FileLocation) -> None:
         self._target = target
         self._swept = swept
         self._expected = expected

@@ -56,10 +56,10 @@ def part_bytes(size: int | None) -> int:
 
 
 #: A buffer that a store holds a view of.
-Loan: TypeAlias = "weakref.finalize[..., object]"
+BufferLease: TypeAlias = "weakref.finalize[..., object]"
 
 
-class Memory:
+class BufferPool:
     """Buffers for parts, of a bounded size together. First come, first served; thread-safe.
 
     :param total: Bytes.
@@ -119,15 +119,15 @@ class Memory:
             # A used buffer spares the kernel the zeroing of a new one.
             return self._spare.pop() if size == PART_BYTES and self._spare else bytearray(size)
 
-    def lend(self, buffer: bytearray, size: int) -> tuple[memoryview, Loan]:
+    def lend(self, buffer: bytearray, size: int) -> tuple[memoryview, BufferLease]:
         """Return a view of a buffer's beginning; when it is gone, and all made of it, the buffer is taken back."""
         # Every view of this one keeps the array alive; a memoryview may be gone before those that were made of it.
         owner = (ctypes.c_ubyte * len(buffer)).from_buffer(buffer)
-        loan: Loan = weakref.finalize(owner, self.give, buffer)
+        loan: BufferLease = weakref.finalize(owner, self.give, buffer)
         loan.atexit = False
         return memoryview(owner).cast("B")[:size], loan
 
-    def settle(self, loans: Iterable[Loan]) -> None:
+    def settle(self, loans: Iterable[BufferLease]) -> None:
         """Count as returned what a store keeps although the upload is over, but never use it again."""
         for loan in loans:
             lent = loan.detach()
@@ -150,7 +150,7 @@ class Memory:
 
 
 #: The memory of this process's uploads.
-MEMORY = Memory()
+BUFFERS = BufferPool()
 
 
 class _AbortedError(Exception):

@@ -39,7 +39,7 @@ from weakref import WeakKeyDictionary
 from planet_provider.exceptions import IncompleteTransferError
 from planet_provider.transfer.digests import READ_BYTES, Expected
 from planet_provider.transfer.names import OWN_PREFIX, PART, check_name
-from planet_provider.transfer.stores.errors import Place
+from planet_provider.transfer.stores.errors import FileLocation
 from planet_provider.transfer.stores.staging import FileStaging
 
 #: Bounds on an upload's memory, for filesystems that know them: bytes of a part, and parts at once. s3fs
@@ -116,7 +116,7 @@ class ObjectStore:
 
     def stage(self, name: str, expected: Expected) -> ObjectStaging:
         """Begin an object, in an empty spool file."""
-        place = Place(name, str(self._spool_dir), expected.size)
+        place = FileLocation(name, str(self._spool_dir), expected.size)
         with place.errors():
             return ObjectStaging(self, name, self._spool_dir, place)
 
@@ -210,7 +210,7 @@ class ObjectStore:
     @contextlib.contextmanager
     def _errors(self, name: str, *, reading: bool = False) -> Iterator[None]:
         """Use the file system: wait for one's turn, where it takes turns, and tell its errors as ours."""
-        place = Place(name, self.uri(name).rpartition("/")[0] if name else self.uri())
+        place = FileLocation(name, self.uri(name).rpartition("/")[0] if name else self.uri())
         with self._turn, place.errors(reading=reading):
             yield
 
@@ -254,7 +254,7 @@ class ObjectStaging(FileStaging):
     :param place: How errors name it.
     """
 
-    def __init__(self, store: ObjectStore, name: str, spool_dir: Path, place: Place) -> None:
+    def __init__(self, store: ObjectStore, name: str, spool_dir: Path, place: FileLocation) -> None:
         self._store = store
         self._name = name
         _sweep(spool_dir)

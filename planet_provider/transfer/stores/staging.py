@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from io import FileIO
 
 from planet_provider.transfer.digests import READ_BYTES
-from planet_provider.transfer.stores.errors import Place
+from planet_provider.transfer.stores.errors import FileLocation
 
 #: Pieces that one system call takes; POSIX's limit is 1024 on Linux, 16 at the least.
 _PIECES = 256
@@ -27,7 +27,7 @@ class FileStaging:
     :ivar validator: Strong ETag of the source that the bytes came from, if it gave one.
     """
 
-    def __init__(self, file: FileIO, place: Place) -> None:
+    def __init__(self, file: FileIO, place: FileLocation) -> None:
         self._file = file
         self._place = place
         self.position = 0

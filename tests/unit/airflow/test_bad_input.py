@@ -40,7 +40,7 @@ def refused(task: Any, said: tuple[str, ...], sandbox: Sandbox) -> InvalidInputE
         (task() if inspect.isfunction(task) else task).execute({"ti": FakeTaskInstance()})
     for part in said:
         assert part in str(caught.value)
-    assert isinstance(caught.value, AirflowFailException), "a retry won't mend it"
+    assert isinstance(caught.value, AirflowFailException), "a retry won't fix it"
     assert sandbox.requests == []
     return caught.value
 
@@ -126,7 +126,7 @@ def test_search(planet: Sandbox, parameters: dict[str, Any], said: tuple[str, ..
         ({"timeout": timedelta(0)}, ("timeout=0.0", "must be greater than 0")),
         ({"timeout": 1e308}, ("timeout=1e+308", "must be greater than 0 seconds, and")),
         ({"poke_interval": None}, ("poke_interval=None", "must be a number")),
-        ({"patience": None}, ("patience=None", "must be a number")),
+        ({"list_consistency_timeout": None}, ("list_consistency_timeout=None", "must be a number")),
         ({"max_items": 2.5}, ("max_items=2.5", "must be a whole number")),
         ({"product_bundle": None}, ("product_bundle",)),
         ({"product_bundle": "visual,analytic"}, ("product_bundle='visual,analytic'", "fallback_bundles")),

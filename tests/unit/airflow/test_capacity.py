@@ -81,12 +81,12 @@ def test_deferring_again_does_not_start_the_clock_anew(
     context = {"ti": FakeTaskInstance()}
     with pytest.raises(TaskDeferred) as first:
         task.execute(context)
-    assert first.value.method_name == "execute_again"
+    assert first.value.method_name == "execute_after_capacity"
     assert timedelta(seconds=600) < first.value.timeout < timedelta(seconds=700)
     deadline = time.time() + 100
     event = {"status": "done", "capacity": {"active_orders": 1, "deadline": deadline}}
     with pytest.raises(TaskDeferred) as second:
-        create(scenes, timeout=600).resume_execution("execute_again", {"event": event}, context)
+        create(scenes, timeout=600).resume_execution("execute_after_capacity", {"event": event}, context)
     assert second.value.timeout < timedelta(seconds=170)
     assert second.value.trigger.serialize()[1]["deadline"] == deadline
 

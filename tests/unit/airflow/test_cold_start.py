@@ -26,7 +26,7 @@ from airflow.sdk.execution_time import task_runner
 from planet_provider.triggers.{module} import {kind}
 
 if not hasattr(task_runner, "SUPERVISOR_COMMS"):
-    task_runner.SUPERVISOR_COMMS = None  # Airflow 3.1 wants to see one, whoever has the connection
+    task_runner.SUPERVISOR_COMMS = None  # Airflow 3.1 wants to see one, no matter who has the connection
 
 loaded, opened = [], []
 
@@ -68,7 +68,7 @@ def test_the_first_wait_loads_nothing_on_the_loop(
 ) -> None:
     # A Redis that doesn't answer: what it takes to load the client is the same, and the limit goes on without.
     url = "redis://127.0.0.1:1/0" if store == "redis" else (tmp_path / "limits").as_uri()
-    extra = FAST | {"rate_limit_store": url, "rate_limit_fallback": 1.0}
+    extra = FAST | {"coordination_store": url, "coordination_fallback": 1.0}
     connection = {"conn_type": "planet", "host": planet.url, "password": planet.api_key, "extra": extra}
     common = {"planet_conn_id": "planet_default", "poke_interval": 0.1}
     if kind == "order":

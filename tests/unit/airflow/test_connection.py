@@ -36,8 +36,8 @@ KEY = "PLAK-of-this-test-0123456789"
 #: that a form's field or a URI holds.
 SETTINGS: dict[str, tuple[Any, str]] = {
     "rate_limits": ({"orders.create": 1.5}, '{"orders.create": 1.5}'),
-    "rate_limit_store": ("memory://other", "memory://other"),
-    "rate_limit_fallback": (0.5, "0.5"),
+    "coordination_store": ("memory://other", "memory://other"),
+    "coordination_fallback": (0.5, "0.5"),
     "timeout": (12.5, "12.5"),
     "max_connections": (3, "3"),
     "max_attempts": (2, "2"),
@@ -67,14 +67,16 @@ def config(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.guide("auth-key")
 def test_a_key_is_enough(config: Any) -> None:
-    assert config() == PlanetConfig(api_key=KEY, base_url=DEFAULT_BASE_URL, rate_limit_store=default_store())
+    assert config() == PlanetConfig(
+        api_key=KEY, base_url=DEFAULT_BASE_URL, coordination_store=default_store()
+    )
 
 
 def test_the_machines_processes_share_a_rate_limit_by_default(
     config: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = f"file://{os.environ['AIRFLOW_HOME']}/planet-rate-limits"
-    assert config().rate_limit_store == here
+    assert config().coordination_store == here
     monkeypatch.delenv(CONNECTION)
     monkeypatch.setenv("PL_API_KEY", KEY)
     assert PlanetHook().config() == config()
@@ -130,10 +132,10 @@ def test_an_unknown_extra_is_refused_by_name(config: Any, extra: dict[str, Any])
         ({"rate_limits": {"orders.make": 1}}, "orders.make"),
         ({"rate_limits": {"orders.create": 0}}, "orders.create"),
         ({"rate_limits": {"orders.create": "3"}}, "orders.create"),
-        ({"rate_limit_store": 5}, "rate_limit_store=5: must be a string"),
-        ({"rate_limit_store": "gopher://x"}, "rate_limit_store: unknown scheme 'gopher'"),
-        ({"rate_limit_fallback": 1.5}, "rate_limit_fallback=1.5"),
-        ({"rate_limit_fallback": "never"}, "rate_limit_fallback='never'"),
+        ({"coordination_store": 5}, "coordination_store=5: must be a string"),
+        ({"coordination_store": "gopher://x"}, "coordination_store: unknown scheme 'gopher'"),
+        ({"coordination_fallback": 1.5}, "coordination_fallback=1.5"),
+        ({"coordination_fallback": "never"}, "coordination_fallback='never'"),
         ({"auth": "magic"}, "auth='magic': must be one of api_key, oauth, login, env, file"),
         ({"auth": ["env"]}, "auth="),
         ({"auth": "env", "env_var": 5}, "env_var=5"),

@@ -428,7 +428,7 @@ def test_a_place_without_a_deadline_is_no_place(
     planet: Sandbox, create: Any, capacity: dict[str, Any]
 ) -> None:
     with pytest.raises(TriggerEventError, match="tells no deadline"):
-        create(deferrable=True).execute_again({}, {"status": "done", "capacity": capacity})
+        create(deferrable=True).execute_after_capacity({}, {"status": "done", "capacity": capacity})
     assert planet.requests == []
 
 

@@ -326,7 +326,7 @@ async def test_a_refused_credential_is_waited_out_until_it_is_mended(
     errors = [one.getMessage() for one in caplog.records if one.name == imagery.log.name]
     errors = [one for one in errors if "can't" in one]
     assert len(errors) == 1
-    assert "waiting won't mend it" in errors[0]
+    assert "waiting won't fix it" in errors[0]
     assert "PLAK" not in caplog.text
 
 
@@ -363,7 +363,7 @@ async def test_an_odd_item_hides_no_other_and_is_logged_once(
 async def test_a_state_store_that_fails_loses_and_repeats_nothing(planet: Sandbox) -> None:
     since, store = ago(6), FakeStore()
     there = await catalogue(since)
-    store.failing = 4  # the first of all: it must not begin anew
+    store.failing = 4  # the first of all: it must not start over
     async with watching(store, published_since=since, max_items=4) as watch:
         await watch.until(lambda: bool(watch.batches))
         store.failing = 5
@@ -386,7 +386,7 @@ async def test_a_state_that_is_not_understood_is_not_thrown_away(
         await second.until(lambda: second.trigger._failures >= 3)
         assert second.batches == []
         assert store.values == {key: kept}
-        assert caplog.text.count("delete that key, and the watch begins anew") == 1
+        assert caplog.text.count("delete that key, and the watch starts over") == 1
         assert key in caplog.text
         del store.values[key]
         await second.told(ids(there))
@@ -542,7 +542,7 @@ async def test_what_is_wrong_does_not_end_a_triggerer(
     watch.task.cancel()
     await asyncio.wait([watch.task])
     assert watch.task.cancelled()
-    assert caplog.text.count("waiting won't mend it") == 1
+    assert caplog.text.count("waiting won't fix it") == 1
     assert name in caplog.text
     assert looks(planet) == 0
 

@@ -20,7 +20,7 @@ from planet_provider.client.config import PlanetConfig
 from planet_provider.client.http.session import AsyncPlanetSession
 from planet_provider.exceptions import UnexpectedResponseError
 from planet_provider.sandbox import Sandbox
-from planet_provider.triggers import order_pages, patience
+from planet_provider.triggers import order_pages, session
 from planet_provider.triggers.order_pages import (
     OrderPages,
     Watermark,
@@ -214,10 +214,10 @@ async def _pages(count: int) -> AsyncGenerator[list[int], None]:
 
 
 async def test_a_list_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "MOST_PAGES", 3)
-    assert [page async for page in patience.bounded_pages(_pages(2))] == [[0], [1]]
+    monkeypatch.setattr(session, "MOST_PAGES", 3)
+    assert [page async for page in session.bounded_pages(_pages(2))] == [[0], [1]]
     with pytest.raises(UnexpectedResponseError, match="no end"):
-        assert [page async for page in patience.bounded_pages(_pages(9))]
+        assert [page async for page in session.bounded_pages(_pages(9))]
 
 
 def test_it_never_goes_back(clock: list[float]) -> None:

@@ -24,7 +24,7 @@ def crowded(planet: Sandbox, connect: Connect) -> Any:
 
     def crowd(rate_class: str, rate: float = 0.01) -> None:
         rates = {**FAST["rate_limits"], rate_class: rate}
-        connect(rate_limits=rates, max_queue_seconds=0.2, rate_limit_store="memory://")
+        connect(rate_limits=rates, max_queue_seconds=0.2, coordination_store="memory://")
 
     return crowd
 

@@ -61,7 +61,7 @@ def test_a_retry_saves_no_second_one(planet: Sandbox, runner: Runner, kind: Any)
     with pytest.raises(TransportError) as caught:
         runner.run(upsert())
     assert isinstance(caught.value, AirflowException)
-    assert not isinstance(caught.value, AirflowFailException), "a retry may mend it"
+    assert not isinstance(caught.value, AirflowFailException), "a retry may fix it"
     planet.faults.clear()
     search_id = runner.run(upsert())
     assert [one["id"] for one in saved()] == [search_id]

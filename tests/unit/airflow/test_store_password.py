@@ -1,4 +1,4 @@
-"""The password of the rate limit's store is as secret as Planet's key."""
+"""The password of the coordination store is as secret as Planet's key."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def connect(monkeypatch: pytest.MonkeyPatch, store: str) -> PlanetHook:
         conn_id="planet_default",
         conn_type="planet",
         password="PLAK-not-a-real-key",
-        extra=json.dumps({"rate_limit_store": store}),
+        extra=json.dumps({"coordination_store": store}),
     )
     monkeypatch.setenv("AIRFLOW_CONN_PLANET_DEFAULT", connection.as_json())
     return PlanetHook()

@@ -178,7 +178,7 @@ async def test_what_waiting_wont_mend_ends_it(
     planet: Sandbox, order_id: str, fault: Fault, error: type[exceptions.PlanetError]
 ) -> None:
     planet.faults.add(fault)
-    # So long an interval that no list is asked for before the answer comes.
+    # The interval is long enough that no list is asked for before the answer comes.
     trigger = order_trigger(order_id, deadline=time.time() + 120, poke_interval=60.0)
     event = await first_event(revived(trigger))
     assert seen(planet) == 1
@@ -207,7 +207,7 @@ async def test_trouble_that_passes_is_waited_out(
     connect(max_attempts=2)
     planet.clock.advance(600)
     planet.faults.add(fault)
-    # So long an interval that one look's request is over before the next look.
+    # The interval is long enough that one look's request is over before the next look.
     trigger = revived(order_trigger(order_id, deadline=time.time() + 120, poke_interval=0.5))
     event = await first_event(trigger)
     assert event["order"]["state"] == "success"

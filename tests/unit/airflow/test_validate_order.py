@@ -1,4 +1,4 @@
-"""Orders validated, mended and unpacked by operators, on disk and in S3."""
+"""Orders validated, repaired and unpacked by operators, on disk and in S3."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ from planet_provider.triggers import (
     asset_watch,
     base,
     order_watch,
-    patience,
+    session,
     watch,
 )
 from planet_provider.triggers.asset_watch import AssetPoller
@@ -87,7 +87,7 @@ async def test_a_list_that_is_refused_fails_nobody(planet: Sandbox, placed: Plac
 async def test_a_list_that_drips_is_given_up(
     planet: Sandbox, placed: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "PAGE_SECONDS", 0.3)
+    monkeypatch.setattr(session, "PAGE_SECONDS", 0.3)
     waiting = order_waits(placed(5))
     await until(lambda: lists(planet) >= 3)
     planet.faults.add(Fault(kind="stall", seconds=3600, path=LIST_ONLY, times=1))
@@ -178,9 +178,9 @@ async def test_a_wait_that_joins_as_its_order_fails_is_looked_for(
 
     monkeypatch.setattr(watch.Waiter, "fail", failing)
     with pytest.raises(exceptions.NotFoundError):
-        await poller.join(NOWHERE, 0.05).news(None)
+        await poller.join(NOWHERE, 0.05).next_update(None)
     with pytest.raises(exceptions.NotFoundError):
-        await asyncio.wait_for(late[0].news(None), 60)
+        await asyncio.wait_for(late[0].next_update(None), 60)
     assert singles(planet)[NOWHERE] == 2
     await poller.stop()
 
@@ -204,7 +204,7 @@ async def test_a_line_for_single_orders_is_no_lack_of_an_answer(
     monkeypatch.setattr(order_watch, "SINGLE_LOOKS_PER_MINUTE", 1)
     [order_id] = placed(1)
     config = PlanetHook().config()
-    store = open_store(config.rate_limit_store, config.rate_limit_fallback)
+    store = open_store(config.coordination_store, config.coordination_fallback)
     limiter = RateLimiter(store, config.identity, config.rate_limits, config.max_queue_seconds)
     limiter.pause("orders.get", 3.0, 0.0)
     empty = json.dumps({"_links": {}, "orders": []})
@@ -333,7 +333,7 @@ async def test_items_that_hang_leave_places_to_others(
     hanging = [f"item_{number}" for number in range(12)]
     planet.faults.add(Fault(kind="delay", seconds=3.0, path="/item_.*/assets", times=None))
     most = 0
-    start = watch.Flight.start
+    start = watch.InFlightRequests.start
 
     def starting(self: Any, key: Any, work: Any) -> None:
         nonlocal most
@@ -347,7 +347,7 @@ async def test_items_that_hang_leave_places_to_others(
         here = sharing._triggerers[asyncio.get_running_loop()]
         return [one for one in here.pollers if isinstance(one, AssetPoller)]
 
-    monkeypatch.setattr(watch.Flight, "start", starting)
+    monkeypatch.setattr(watch.InFlightRequests, "start", starting)
     waiting = asset_waits([*hanging, good], poke_interval=0.1)
     await until(lambda: all(looks(planet)[one] >= 2 for one in hanging))
     seen = looks(planet)[good]

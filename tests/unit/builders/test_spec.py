@@ -74,7 +74,7 @@ def test_what_is_unknown_is_warned_of_and_sent(
         (lambda: filters.range_filter("Cloud_Cover", lt=0.2), "did you mean cloud_cover?"),
         (
             lambda: filters.range_filter("cloud_cover", lt=20),
-            "config=20 is outside of what cloud_cover has, 0 to 1; did you mean 0.2?",
+            "config=20 is outside the range of cloud_cover, 0 to 1; did you mean 0.2?",
         ),
         (lambda: filters.number_in_filter("cloud_cover", [0, 50]), "config=50 is outside of"),
         (lambda: filters.range_filter("cloud_cover", gt=-0.5), "config=-0.5 is outside of"),
@@ -84,7 +84,7 @@ def test_what_is_unknown_is_warned_of_and_sent(
         ),
         (
             lambda: filters.range_filter("sun_elevation", gte=100),
-            "outside of what sun_elevation has, -90 to 90.",
+            "outside the range of sun_elevation, -90 to 90.",
         ),
         (
             lambda: filters.range_filter("acquired", gte=2024),

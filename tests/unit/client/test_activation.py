@@ -65,7 +65,7 @@ def test_no_link(
     planet_sandbox.faults.add(Fault(kind="status", path="/assets$", status=200, body=body))
     with pytest.raises(UnexpectedResponseError, match=f"no link to activate the asset '{ASSET_TYPE}'"):
         activate_asset(session, "PSScene", item_id, ASSET_TYPE)
-    # A wait takes it for an answer that the next one may mend.
+    # A wait takes it for an answer that the next one may fix.
     planet_sandbox.faults.add(Fault(kind="status", path="/assets$", status=200, body=body))
     planet_sandbox.clock.speed = 3000.0
     found = wait.wait_for_asset(session, "PSScene", item_id, ASSET_TYPE, poll_interval=0.01, timeout=300)

@@ -28,7 +28,7 @@ def test_defaults() -> None:
 
 
 def test_the_key_is_not_shown() -> None:
-    shown = repr(config(rate_limit_store="memory://"))
+    shown = repr(config(coordination_store="memory://"))
     assert KEY not in shown
     assert "https://api.planet.com" in shown
 
@@ -160,13 +160,13 @@ def test_rates_that_are_none(rates: Any, words: str) -> None:
 
 @pytest.mark.parametrize("value", [0, -0.1, 1.5, "half", None, True, math.nan])
 def test_fallbacks_that_are_none(value: Any) -> None:
-    with pytest.raises(ConfigurationError, match="rate_limit_fallback"):
-        config(rate_limit_fallback=value)
+    with pytest.raises(ConfigurationError, match="coordination_fallback"):
+        config(coordination_fallback=value)
 
 
 @pytest.mark.parametrize("value", [0.1, 1, "fail"])
 def test_fallbacks(value: Any) -> None:
-    assert config(rate_limit_fallback=value).rate_limit_fallback == value
+    assert config(coordination_fallback=value).coordination_fallback == value
 
 
 def test_is_frozen_and_can_be_changed_into_another() -> None:

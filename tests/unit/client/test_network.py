@@ -141,7 +141,7 @@ def test_a_body_under_tls_comes_in_pieces_larger_than_a_record(certificate: tupl
         client(verify=trusting) as http,
         http.stream("GET", f"https://127.0.0.1:{port}/") as response,
     ):
-        # Several records have arrived by then; or as many as the system holds for whoever doesn't read.
+        # Several records have arrived by then; or as many as the system holds while nobody reads.
         sent.wait(3)
         pieces = list(response.iter_raw())
     assert b"".join(pieces) == BODY

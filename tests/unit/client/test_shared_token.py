@@ -236,7 +236,7 @@ class TestErrors:
         monkeypatch.setattr(module, "wait_for", wait_for)
         with ThreadPoolExecutor(10) as pool:
             waiting = [pool.submit(shared.get) for _ in range(10)]
-            for _ in waiting:  # whoever came after the error would fetch anew
+            for _ in waiting:  # a caller after the error would fetch again
                 assert come.acquire(timeout=60)
             fetch.go.set()
             errors = [future.exception() for future in waiting]

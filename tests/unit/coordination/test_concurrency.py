@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from planet_provider.coordination.concurrency import Gate, Permit, gate_of
+from planet_provider.coordination.concurrency import ConnectionLease, ConnectionLimiter, connection_limiter
 from planet_provider.coordination.interrupt import interrupted_by
 from planet_provider.exceptions import RateLimitQueueError
 
@@ -39,9 +39,9 @@ def elsewhere(do: Callable[[], object]) -> None:
         pool.submit(do).result(LONG)
 
 
-def taken(gate: Gate) -> Permit:
+def taken(gate: ConnectionLimiter) -> ConnectionLease:
     """Take a permit that is free, as another thread: this one never waits for itself."""
-    permit = Permit(gate)
+    permit = ConnectionLease(gate)
     elsewhere(lambda: permit.take(0.0, None))
     return permit
 
@@ -52,9 +52,9 @@ async def until(reached: Callable[[], bool]) -> None:
 
 
 def test_as_many_as_the_limit_says_and_no_more() -> None:
-    gate = Gate(2)
+    gate = ConnectionLimiter(2)
     first, second = taken(gate), taken(gate)
-    third = Permit(gate)
+    third = ConnectionLease(gate)
     with pytest.raises(RateLimitQueueError, match="max_connections is 2") as caught:
         third.take(0.0, "orders.get")
     assert caught.value.rate_class == "orders.get"
@@ -65,17 +65,17 @@ def test_as_many_as_the_limit_says_and_no_more() -> None:
 
 
 def test_threads_and_loops_in_the_order_of_coming() -> None:
-    gate, served = Gate(1), []
+    gate, served = ConnectionLimiter(1), []
     held = taken(gate)
     waiting = []
 
     def in_thread(number: int) -> None:
-        with Permit(gate) as permit:
+        with ConnectionLease(gate) as permit:
             permit.take(LONG, None)
             served.append(number)
 
     async def in_loop(number: int) -> None:
-        with Permit(gate) as permit:
+        with ConnectionLease(gate) as permit:
             await permit.atake(LONG, None)
             served.append(number)
 
@@ -96,7 +96,7 @@ def test_threads_and_loops_in_the_order_of_coming() -> None:
 
 
 def test_giving_back_twice_gives_one_back() -> None:
-    gate = Gate(2)
+    gate = ConnectionLimiter(2)
     first, second = taken(gate), taken(gate)
     first.release()
     first.release()
@@ -106,16 +106,16 @@ def test_giving_back_twice_gives_one_back() -> None:
 
 
 def test_one_that_nobody_holds_is_given_back() -> None:
-    gate = Gate(1)
+    gate = ConnectionLimiter(1)
     taken(gate)
     gc.collect()
     taken(gate)
 
 
 def test_a_thread_that_waits_can_be_stopped() -> None:
-    gate = Gate(1)
+    gate = ConnectionLimiter(1)
     held = taken(gate)
-    with interrupted_by(Stopper()), Permit(gate) as permit, pytest.raises(StoppedError):
+    with interrupted_by(Stopper()), ConnectionLease(gate) as permit, pytest.raises(StoppedError):
         permit.take(LONG, None)
     assert not gate.waiting
     held.release()
@@ -124,20 +124,20 @@ def test_a_thread_that_waits_can_be_stopped() -> None:
 
 def test_a_thread_never_waits_for_itself() -> None:
     """A signal handler sends something while the thread that it interrupted has a request under way."""
-    gate = Gate(1)
-    with Permit(gate) as interrupted, Permit(gate) as handlers:
+    gate = ConnectionLimiter(1)
+    with ConnectionLease(gate) as interrupted, ConnectionLease(gate) as handlers:
         interrupted.take(0.0, None)
         handlers.take(0.0, None)
         with pytest.raises(RateLimitQueueError):
-            elsewhere(lambda: Permit(gate).take(0.0, None))
+            elsewhere(lambda: ConnectionLease(gate).take(0.0, None))
     assert not gate.inside
 
 
 async def test_an_event_loop_goes_on_while_a_task_waits() -> None:
-    gate = Gate(1)
+    gate = ConnectionLimiter(1)
     held = taken(gate)
     rounds = 0
-    with Permit(gate) as permit:
+    with ConnectionLease(gate) as permit:
         task = asyncio.create_task(permit.atake(LONG, None))
         await until(lambda: bool(gate.waiting))
         for _ in range(20):
@@ -151,20 +151,20 @@ async def test_an_event_loop_goes_on_while_a_task_waits() -> None:
 
 
 async def test_a_task_waits_no_longer_than_it_may() -> None:
-    gate = Gate(1)
+    gate = ConnectionLimiter(1)
     held = taken(gate)
     with pytest.raises(RateLimitQueueError, match="storage"):
-        await Permit(gate).atake(0.0, None)
+        await ConnectionLease(gate).atake(0.0, None)
     assert not gate.waiting
     held.release()
 
 
 async def test_a_task_that_is_cancelled_takes_nothing_with_it() -> None:
-    gate = Gate(1)
+    gate = ConnectionLimiter(1)
     held = taken(gate)
 
     async def wait() -> None:
-        with Permit(gate) as permit:
+        with ConnectionLease(gate) as permit:
             await permit.atake(LONG, None)
 
     early, late = asyncio.create_task(wait()), asyncio.create_task(wait())
@@ -178,8 +178,8 @@ async def test_a_task_that_is_cancelled_takes_nothing_with_it() -> None:
 
 
 def test_a_loop_that_was_closed_under_way_keeps_nothing() -> None:
-    gate = Gate(2)
-    under_way, waits = Permit(gate), Permit(gate)
+    gate = ConnectionLimiter(2)
+    under_way, waits = ConnectionLease(gate), ConnectionLease(gate)
     loop = asyncio.new_event_loop()
     loop.run_until_complete(under_way.atake(0.0, None))
     held = taken(gate)
@@ -188,7 +188,7 @@ def test_a_loop_that_was_closed_under_way_keeps_nothing() -> None:
     ended.run_until_complete(until_in(gate, 1))
     loop.close()
     ended.close()
-    elsewhere(lambda: Permit(gate).take(LONG, None))
+    elsewhere(lambda: ConnectionLease(gate).take(LONG, None))
     assert not gate.waiting
     held.release()
     under_way.release()
@@ -197,18 +197,18 @@ def test_a_loop_that_was_closed_under_way_keeps_nothing() -> None:
     task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
-async def until_in(gate: Gate, waiting: int) -> None:
+async def until_in(gate: ConnectionLimiter, waiting: int) -> None:
     await until(lambda: len(gate.waiting) == waiting)
 
 
 def test_a_child_process_begins_anew() -> None:
-    gate = gate_of("a test's own account", 1)
-    with Permit(gate) as held:
+    gate = connection_limiter("a test's own account", 1)
+    with ConnectionLease(gate) as held:
         elsewhere(lambda: held.take(0.0, None))
         child = os.fork()
         if not child:
             try:
-                Permit(gate_of("a test's own account", 1)).take(0.0, None)
+                ConnectionLease(connection_limiter("a test's own account", 1)).take(0.0, None)
                 held.release()
                 os._exit(0 if len(gate.inside) == 0 else 2)
             finally:
@@ -218,7 +218,7 @@ def test_a_child_process_begins_anew() -> None:
 
 
 def test_sessions_of_an_account_share_one() -> None:
-    gate = gate_of("an account", 3)
-    assert gate_of("an account", 3) is gate
-    assert gate_of("an account", 4) is not gate
-    assert gate_of("another account", 3) is not gate
+    gate = connection_limiter("an account", 3)
+    assert connection_limiter("an account", 3) is gate
+    assert connection_limiter("an account", 4) is not gate
+    assert connection_limiter("another account", 3) is not gate

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from planet_provider.coordination.locks import Locks, open_locks
-from planet_provider.exceptions import ConfigurationError, LockTimeoutError, RateLimitStoreError
+from planet_provider.exceptions import ConfigurationError, CoordinationStoreError, LockTimeoutError
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -94,7 +94,9 @@ def test_nothing_is_left_behind_and_names_are_not_shown(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
-        pytest.raises(RateLimitStoreError, match=r"a lock can't be made: .*Set the extra rate_limit_store"),
+        pytest.raises(
+            CoordinationStoreError, match=r"a lock can't be made: .*Set the extra coordination_store"
+        ),
         open_locks(f"file://{tmp_path}/file", 0.1).hold("an order", 0.1),
     ):
         pass

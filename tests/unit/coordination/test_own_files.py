@@ -14,11 +14,11 @@ import pytest
 
 from planet_provider.coordination.file_store import FileStore
 from planet_provider.coordination.flock import LockedFile
-from planet_provider.coordination.journal import FileLedger, Record, decode
+from planet_provider.coordination.journal import FileJournal, Record, decode
 from planet_provider.coordination.redis_url import redis_client
 from planet_provider.exceptions import (
     ConfigurationError,
-    RateLimitStoreError,
+    CoordinationStoreError,
     StorageError,
     UnsafePathError,
 )
@@ -104,10 +104,10 @@ def test_what_stands_in_a_ledger_s_place_is_refused(
     folder: Path, victim: Path, put: Callable[[Path, Path], None]
 ) -> None:
     put(folder / "key.part", victim)
-    with pytest.raises(RateLimitStoreError):
-        FileLedger(folder).write("key", Record(1.0))
+    with pytest.raises(CoordinationStoreError):
+        FileJournal(folder).write("key", Record(1.0))
     put(folder / "other.json", victim)
-    assert FileLedger(folder).read("other")[0].order_id is None
+    assert FileJournal(folder).read("other")[0].order_id is None
     assert victim.read_bytes() == VICTIM
 
 
@@ -142,8 +142,8 @@ def test_a_file_system_that_cannot_sync_folders_serves_as_well(
     monkeypatch.setattr(os, "fsync", fsync)
     write(LocalStore(folder), "new/a.tif", b"x")
     LocalStore(folder).remove("new/a.tif")
-    FileLedger(folder / "orders").write("key", Record(1.0))
-    assert FileLedger(folder / "orders").read("key") == [Record(1.0)]
+    FileJournal(folder / "orders").write("key", Record(1.0))
+    assert FileJournal(folder / "orders").read("key") == [Record(1.0)]
 
 
 def test_a_disk_that_fails_to_sync_a_folder_is_an_error(

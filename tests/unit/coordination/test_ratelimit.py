@@ -118,7 +118,7 @@ class TestBounds:
         with pytest.raises(ConfigurationError, match="memory://"):
             open_store("mongodb://user:s3cr3t@host/0", 0.1)
         with pytest.raises(ConfigurationError) as caught:
-            PlanetConfig(api_key=KEY, rate_limit_store="mongodb://user:s3cr3t@host/0")
+            PlanetConfig(api_key=KEY, coordination_store="mongodb://user:s3cr3t@host/0")
         assert "s3cr3t" not in str(caught.value)
 
 

@@ -15,7 +15,7 @@ import pytest
 from planet_provider.coordination import file_store
 from planet_provider.coordination.file_store import FileStore
 from planet_provider.coordination.flock import LockedFile
-from planet_provider.exceptions import RateLimitStoreError
+from planet_provider.exceptions import CoordinationStoreError
 from ratelimit_support import Clock
 
 KEY = "0123456789abcdef:orders.create"
@@ -149,7 +149,7 @@ def test_a_full_disk_is_an_error_that_says_so(folder: Path, monkeypatch: pytest.
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "pwrite", full)
-    with pytest.raises(RateLimitStoreError, match="No space left on device"):
+    with pytest.raises(CoordinationStoreError, match="No space left on device"):
         FileStore(folder).reserve(KEY, 1, 10)
 
 
@@ -159,7 +159,7 @@ def test_a_write_that_the_system_cuts_short_is_an_error(folder: Path) -> None:
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50, limits[1]))
     try:
-        with pytest.raises(RateLimitStoreError, match="could not be written whole"):
+        with pytest.raises(CoordinationStoreError, match="could not be written whole"):
             store.reserve(KEY, 1, 10)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -169,7 +169,7 @@ def test_a_write_that_the_system_cuts_short_is_an_error(folder: Path) -> None:
 
 def test_a_folder_that_is_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RateLimitStoreError, match="file://"):
+    with pytest.raises(CoordinationStoreError, match="file://"):
         FileStore(tmp_path / "file").reserve(KEY, 1, 10)
 
 
@@ -181,7 +181,7 @@ def test_a_symbolic_link_in_its_place_is_not_followed(folder: Path, tmp_path: Pa
     target = tmp_path / "precious"
     target.write_text("precious")
     path.symlink_to(target)
-    with pytest.raises(RateLimitStoreError):
+    with pytest.raises(CoordinationStoreError):
         store.reserve(KEY, 1, 10)
     assert target.read_text() == "precious"
 
@@ -194,7 +194,7 @@ def test_a_holder_that_hangs_is_an_error_after_a_bounded_time(
     store.reserve(KEY, 1, 10)
     with (
         LockedFile(str(state_file(folder)), 1.0),
-        pytest.raises(RateLimitStoreError, match="locked by another process"),
+        pytest.raises(CoordinationStoreError, match="locked by another process"),
     ):
         store.reserve(KEY, 1, 10)
     assert store.reserve(KEY, 1, 10).wait_seconds > 0

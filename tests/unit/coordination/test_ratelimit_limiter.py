@@ -22,7 +22,7 @@ from planet_provider.coordination.memory_store import MemoryStore
 from planet_provider.coordination.open import local_directory, open_store, store_directory
 from planet_provider.coordination.redis_url import check_redis_url, redis_label
 from planet_provider.coordination.store import RateStore, Reservation
-from planet_provider.exceptions import ConfigurationError, RateLimitQueueError, RateLimitStoreError
+from planet_provider.exceptions import ConfigurationError, CoordinationStoreError, RateLimitQueueError
 from ratelimit_support import CREDENTIAL, RATE_CLASS, Clock, take
 
 
@@ -135,10 +135,10 @@ async def test_tasks_and_threads_share_one_line(kind: str, tmp_path: Path) -> No
 
 async def test_errors_reach_async_callers() -> None:
     limits = limiter(Broken())
-    with pytest.raises(RateLimitStoreError):
+    with pytest.raises(CoordinationStoreError):
         async for _ in limits.awaits(RATE_CLASS):
             pass
-    with pytest.raises(RateLimitStoreError):
+    with pytest.raises(CoordinationStoreError):
         await limits.apause(RATE_CLASS, None, 0.0)
 
 
@@ -162,7 +162,7 @@ class Broken:
     def _check(self) -> None:
         self.asked += 1
         if not self.works:
-            raise RateLimitStoreError("rate_limit_store=redis://somewhere: gone.")
+            raise CoordinationStoreError("coordination_store=redis://somewhere: gone.")
 
     def reserve(self, key: str, interval: float, max_wait: float) -> Reservation:
         self._check()
@@ -292,10 +292,10 @@ def test_the_log_tells_the_rates_of_the_fallback_of_the_fallback(
     store = open_store(f"file://{tmp_path}/file", 0.1)
     assert spacing(store) == pytest.approx(100.0)
     outer, inner = caplog.messages
-    assert f"rate_limit_store=file://{tmp_path}/file: " in outer
-    assert "Set the extra rate_limit_store of the Planet connection" in outer
+    assert f"coordination_store=file://{tmp_path}/file: " in outer
+    assert "Set the extra coordination_store of the Planet connection" in outer
     assert "requests go at 10 % of the configured rates from this machine." in outer
-    assert f"stands in for rate_limit_store, file://{local_directory()}: " in inner
+    assert f"stands in for coordination_store, file://{local_directory()}: " in inner
     assert "set TMPDIR" in inner
     assert "requests go at 10 % of the configured rates from each process." in inner
 
@@ -317,7 +317,7 @@ def test_the_log_tells_the_rates_when_a_store_works_again(
 
 def test_with_fail_there_is_no_fallback(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RateLimitStoreError):
+    with pytest.raises(CoordinationStoreError):
         open_store(f"file://{tmp_path}/file", "fail").reserve("key", 1.0, 60.0)
 
 
@@ -345,14 +345,14 @@ def test_a_process_has_one_store_a_url(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_url_is_refused_with_the_configuration(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="rate_limit_store"):
-        PlanetConfig(api_key=CREDENTIAL, rate_limit_store=url)
+    with pytest.raises(ConfigurationError, match="coordination_store"):
+        PlanetConfig(api_key=CREDENTIAL, coordination_store=url)
 
 
 @pytest.mark.parametrize("fallback", [0, -0.1, 1.5, "yes", True, None, float("nan")])
 def test_a_wrong_fallback_is_refused(fallback: object) -> None:
-    with pytest.raises(ConfigurationError, match="rate_limit_fallback"):
-        PlanetConfig(api_key=CREDENTIAL, rate_limit_fallback=fallback)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="coordination_fallback"):
+        PlanetConfig(api_key=CREDENTIAL, coordination_fallback=fallback)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("url", ["redis://:secret@host:70000/0", "redis+sentinel://u:secret@host"])
@@ -360,7 +360,7 @@ def test_no_message_and_no_repr_shows_the_password(url: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         check_redis_url(url)
     assert "secret" not in str(caught.value)
-    good = PlanetConfig(api_key=CREDENTIAL, rate_limit_store="redis://:secret@host/0")
+    good = PlanetConfig(api_key=CREDENTIAL, coordination_store="redis://:secret@host/0")
     assert "secret" not in repr(good)
     assert redis_label("redis://u:secret@host:1/0?password=secret") == "redis://host:1/0"
 
@@ -384,10 +384,10 @@ def test_a_redis_that_is_not_there_leaves_the_machine_its_share(
         url = f"redis://:sesame@127.0.0.1:{nobody.getsockname()[1]}/0"
         store = open_store(url, 0.5)
         seconds = spacing(store)
-        with pytest.raises(RateLimitStoreError, match="127"):
+        with pytest.raises(CoordinationStoreError, match="127"):
             open_store(url, "fail").reserve("key", 1.0, 60.0)
         sentinel = url.replace("redis://:sesame@", "redis+sentinel://u:sesame@") + "/"
-        with pytest.raises(RateLimitStoreError):
+        with pytest.raises(CoordinationStoreError):
             open_store(sentinel.replace("/0/", "/planet/0"), "fail").reserve("key", 1.0, 60.0)
     assert seconds == pytest.approx(20.0)
     assert "50 %" in caplog.text

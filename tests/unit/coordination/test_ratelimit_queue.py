@@ -13,7 +13,7 @@ from planet_provider.coordination import queue as line_module
 from planet_provider.coordination.file_store import FileStore
 from planet_provider.coordination.limiter import RateLimiter
 from planet_provider.coordination.memory_store import MemoryStore
-from planet_provider.coordination.queue import Line, Place, line
+from planet_provider.coordination.queue import FifoQueue, Ticket, queue_of
 from planet_provider.coordination.store import Reservation
 from planet_provider.exceptions import RateLimitQueueError
 from ratelimit_support import CREDENTIAL, RATE_CLASS, Clock, processes
@@ -42,21 +42,21 @@ def limiter(
 
 
 def test_callers_are_served_in_the_order_of_coming_though_of_threads_and_loops() -> None:
-    queue, served = Line(), []
-    with Place(queue):
-        places = [Place(queue) for _ in range(4)]
-        for place in places:
-            place.__enter__()
+    queue, served = FifoQueue(), []
+    with Ticket(queue):
+        tickets = [Ticket(queue) for _ in range(4)]
+        for ticket in tickets:
+            ticket.__enter__()
 
         def in_thread(number: int) -> None:
-            assert places[number].wait(120)
+            assert tickets[number].wait(120)
             served.append(number)
-            places[number].__exit__(None, None, None)
+            tickets[number].__exit__(None, None, None)
 
         async def in_loop(number: int) -> None:
-            assert await places[number].await_(120)
+            assert await tickets[number].await_(120)
             served.append(number)
-            places[number].__exit__(None, None, None)
+            tickets[number].__exit__(None, None, None)
 
         with ThreadPoolExecutor(4) as pool:
             waiting = [
@@ -66,7 +66,7 @@ def test_callers_are_served_in_the_order_of_coming_though_of_threads_and_loops()
                 pool.submit(lambda: asyncio.run(in_loop(3))),
             ]
             assert served == []
-            queue.leave(queue.places[0])
+            queue.leave(queue.tickets[0])
             for each in waiting:
                 each.result(120)
     assert served == [0, 1, 2, 3]
@@ -89,8 +89,8 @@ def test_only_the_first_of_a_process_holds_a_slot() -> None:
 def test_limiters_of_one_store_and_account_stand_in_one_line() -> None:
     store = MemoryStore()
     key = limiter(store).key(RATE_CLASS)
-    assert line(store, key) is line(store, key)
-    assert line(store, key) is not line(MemoryStore(), key)
+    assert queue_of(store, key) is queue_of(store, key)
+    assert queue_of(store, key) is not queue_of(MemoryStore(), key)
 
 
 def test_processes_take_turns_however_many_callers_each_has(tmp_path: Path) -> None:
@@ -123,10 +123,10 @@ def test_processes_take_turns_however_many_callers_each_has(tmp_path: Path) -> N
 
 
 def test_a_caller_that_gives_up_lets_the_next_one_go() -> None:
-    queue = Line()
-    first, second, third = Place(queue), Place(queue), Place(queue)
-    for place in (first, second, third):
-        place.__enter__()
+    queue = FifoQueue()
+    first, second, third = Ticket(queue), Ticket(queue), Ticket(queue)
+    for ticket in (first, second, third):
+        ticket.__enter__()
     first.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert second.wait(0)
     assert not third.wait(0)
@@ -145,13 +145,13 @@ async def test_a_task_that_is_cancelled_in_the_line_leaves_it() -> None:
     await asyncio.wait_for(tasks[2], 60)
     # One for the first of all, one that was cancelled, and the last one's.
     assert store.taken == 3
-    assert not line(store, limits.key(RATE_CLASS)).places
+    assert not queue_of(store, limits.key(RATE_CLASS)).tickets
 
 
 def test_a_first_that_never_goes_is_passed_by(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(line_module, "PASS_BY_SECONDS", 0.05)
     limits = limiter(MemoryStore(), rate=1000.0)
-    stuck = Place(line(limits.store, limits.key(RATE_CLASS)))
+    stuck = Ticket(queue_of(limits.store, limits.key(RATE_CLASS)))
     stuck.__enter__()
     limits.acquire(RATE_CLASS)
     limits.acquire(RATE_CLASS)
@@ -162,19 +162,19 @@ def test_a_first_that_never_goes_is_passed_by(monkeypatch: pytest.MonkeyPatch) -
 def test_a_line_that_is_too_long_is_refused_at_once() -> None:
     clock = Clock()
     limits = limiter(MemoryStore(clock), rate=1.0, max_queue_seconds=3.0)
-    queue = line(limits.store, limits.key(RATE_CLASS))
-    ahead = [Place(queue) for _ in range(4)]
-    for place in ahead:
-        place.__enter__()
+    queue = queue_of(limits.store, limits.key(RATE_CLASS))
+    ahead = [Ticket(queue) for _ in range(4)]
+    for ticket in ahead:
+        ticket.__enter__()
     with pytest.raises(RateLimitQueueError, match="max_queue_seconds is 3") as caught:
         limits.acquire(RATE_CLASS)  # in the line it would stand for three seconds, and tell what it saw then
     assert caught.value.wait_seconds == pytest.approx(4.0)
-    assert queue.places[-1] is ahead[-1]
+    assert queue.tickets[-1] is ahead[-1]
 
 
 def test_a_line_that_turns_out_too_slow_is_left_at_the_deadline() -> None:
     limits = limiter(MemoryStore(), rate=1000.0, max_queue_seconds=0.2)
-    with Place(line(limits.store, limits.key(RATE_CLASS))):
+    with Ticket(queue_of(limits.store, limits.key(RATE_CLASS))):
         with pytest.raises(RateLimitQueueError):
             limits.acquire(RATE_CLASS)
         with pytest.raises(RateLimitQueueError):
@@ -184,16 +184,16 @@ def test_a_line_that_turns_out_too_slow_is_left_at_the_deadline() -> None:
 def test_one_long_turn_does_not_spoil_the_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(line_module.time, "monotonic", clock)
-    queue = Line()
+    queue = FifoQueue()
     for seconds in (0.1, 0.1, 600.0, 0.1, 0.1):
-        with Place(queue):
+        with Ticket(queue):
             clock.advance(seconds)
     assert queue.pace() == pytest.approx(0.1)
 
 
 def test_a_fork_begins_with_an_empty_line() -> None:
     limits = limiter(MemoryStore(), rate=1000.0)
-    with Place(line(limits.store, limits.key(RATE_CLASS))):
+    with Ticket(queue_of(limits.store, limits.key(RATE_CLASS))):
         child = os.fork()
         if not child:
             limits.acquire(RATE_CLASS)

@@ -21,9 +21,9 @@ from planet_provider.coordination.limiter import LOOK_AGAIN_SECONDS, RateLimiter
 from planet_provider.coordination.locks import FileLocks
 from planet_provider.coordination.memory_store import MemoryStore
 from planet_provider.coordination.open import local_directory, open_store
-from planet_provider.coordination.queue import PASS_BY_SECONDS, Place, line
+from planet_provider.coordination.queue import PASS_BY_SECONDS, Ticket, queue_of
 from planet_provider.coordination.store import Reservation
-from planet_provider.exceptions import RateLimitQueueError, RateLimitStoreError
+from planet_provider.exceptions import CoordinationStoreError, RateLimitQueueError
 from ratelimit_support import CREDENTIAL, RATE_CLASS, Clock, processes
 
 LONGEST = 60.0
@@ -126,26 +126,26 @@ class TestInterrupts:
         limits.pause(RATE_CLASS, 5.0, 0.0)
         with interrupted_by(Stopped()), pytest.raises(StoppedError):
             limits.acquire(RATE_CLASS)
-        assert not line(limits.store, limits.key(RATE_CLASS)).places
+        assert not queue_of(limits.store, limits.key(RATE_CLASS)).tickets
 
     def test_end_the_wait_in_the_line(self) -> None:
         clock = Clock()
         limits = limiter(MemoryStore(clock), clock)
-        queue = line(limits.store, limits.key(RATE_CLASS))
-        with Place(queue) as first:
+        queue = queue_of(limits.store, limits.key(RATE_CLASS))
+        with Ticket(queue) as first:
             with interrupted_by(Stopped()), pytest.raises(StoppedError):
                 limits.acquire(RATE_CLASS)
-            assert list(queue.places) == [first]
+            assert list(queue.tickets) == [first]
 
 
 class TestLine:
     def test_a_first_that_looks_again_is_not_passed_by(self, monkeypatch: pytest.MonkeyPatch) -> None:
         clock = Clock()
         monkeypatch.setattr(line_module.time, "monotonic", clock)
-        queue = line_module.Line()
-        first, second = Place(queue), Place(queue)
-        for place in (first, second):
-            place.__enter__()
+        queue = line_module.FifoQueue()
+        first, second = Ticket(queue), Ticket(queue)
+        for ticket in (first, second):
+            ticket.__enter__()
         for _ in range(3):
             clock.advance(LOOK_AGAIN_SECONDS)
             first.stay()
@@ -158,10 +158,10 @@ class TestLine:
     def test_only_the_first_can_stay(self, monkeypatch: pytest.MonkeyPatch) -> None:
         clock = Clock()
         monkeypatch.setattr(line_module.time, "monotonic", clock)
-        queue = line_module.Line()
-        first, second = Place(queue), Place(queue)
-        for place in (first, second):
-            place.__enter__()
+        queue = line_module.FifoQueue()
+        first, second = Ticket(queue), Ticket(queue)
+        for ticket in (first, second):
+            ticket.__enter__()
         clock.advance(PASS_BY_SECONDS)
         second.stay()
         queue.pass_by()
@@ -180,17 +180,17 @@ from planet_provider.coordination.memory_store import MemoryStore
 store = MemoryStore()
 limits = RateLimiter(store, "key", {"orders.cancel": 1000.0}, 60.0)
 token = token_cache.shared_token("key", lambda: token_cache.Token(value="x", started=0.0))
-permits = concurrency.gate_of("account", 1)
-queue = queues.line(store, limits.key("orders.cancel"))
+leases = concurrency.connection_limiter("account", 1)
+queue = queues.queue_of(store, limits.key("orders.cancel"))
 
 def on_kill(*_):
     token._look("x")
-    with concurrency.Permit(concurrency.gate_of("account", 1)) as permit:
-        limits.acquire("orders.cancel", lambda seconds: permit.take(seconds, "orders.cancel"))
+    with concurrency.ConnectionLease(concurrency.connection_limiter("account", 1)) as lease:
+        limits.acquire("orders.cancel", lambda seconds: lease.take(seconds, "orders.cancel"))
     print("sent", flush=True)
 
 signal.signal(signal.SIGTERM, on_kill)
-with queues._lock, queue._lock, store._lock, token._lock, permits._lock, concurrency._gates_lock:
+with queues._lock, queue._lock, store._lock, token._lock, leases._lock, concurrency._limiters_lock:
     os.kill(os.getpid(), signal.SIGTERM)
     os.getpid()
 """
@@ -250,10 +250,10 @@ class TestUnusableFolders:
         if whose == "another user's":
             me = os.getuid()
             monkeypatch.setattr(os, "getuid", lambda: me + 1)
-        with pytest.raises(RateLimitStoreError, match="no folder of this user's"):
+        with pytest.raises(CoordinationStoreError, match="no folder of this user's"):
             FileStore(folder, private=True).reserve("key", 1.0, 60.0)
         with (
-            pytest.raises(RateLimitStoreError, match="no folder of this user's"),
+            pytest.raises(CoordinationStoreError, match="no folder of this user's"),
             FileLocks(str(folder), private=True).hold("name", 1.0),
         ):
             pass

@@ -32,7 +32,7 @@ UNREADABLE = [
 @pytest.mark.parametrize("url", UNREADABLE)
 @pytest.mark.parametrize(
     "check",
-    [check_redis_url, check_store_url, lambda url: PlanetConfig(api_key="PLAK0", rate_limit_store=url)],
+    [check_redis_url, check_store_url, lambda url: PlanetConfig(api_key="PLAK0", coordination_store=url)],
     ids=["redis", "store", "configuration"],
 )
 def test_what_can_t_be_read_is_refused_without_showing_any_of_it(url: str, check: object) -> None:
@@ -42,7 +42,7 @@ def test_what_can_t_be_read_is_refused_without_showing_any_of_it(url: str, check
     assert "s3cr" not in said
     assert "etPW" not in said
     assert "host:" not in said.replace("[user:password@]host[:port]", "").replace("host:26379", "")
-    assert f"rate_limit_store='{url.partition(':')[0]}://...'" in said
+    assert f"coordination_store='{url.partition(':')[0]}://...'" in said
     assert "percent-encode" in said
     assert caught.value.__cause__ is None
 

@@ -12,12 +12,12 @@ import pytest
 from planet_provider.exceptions import StorageError
 from planet_provider.transfer.digests import Expected
 from planet_provider.transfer.stores.base import read, write
-from planet_provider.transfer.stores.errors import Place, reason_of
+from planet_provider.transfer.stores.errors import FileLocation, reason_of
 from planet_provider.transfer.stores.local import LocalStore
 from planet_provider.transfer.stores.spool import ObjectStore
 from planet_provider.transfer.stores.staging import FileStaging
 
-PLACE = Place("PSScene/a.tif", "/data/orders/x", 5_000_000)
+PLACE = FileLocation("PSScene/a.tif", "/data/orders/x", 5_000_000)
 
 
 def test_a_full_disk() -> None:
@@ -59,7 +59,7 @@ def test_remedies(number: int, remedy: str) -> None:
 
 def test_an_error_without_a_number_keeps_its_words_and_no_signed_link() -> None:
     link = "https://bucket.example/a?X-Amz-Signature=0123456789abcdef"
-    error = Place("a", "sftp://host/orders").error(OSError(f"lost {link}"))
+    error = FileLocation("a", "sftp://host/orders").error(OSError(f"lost {link}"))
     assert "lost https://bucket.example/a" in str(error)
     assert "0123456789abcdef" not in str(error) + reason_of(OSError(link))
     assert reason_of(error) == error.reason

@@ -20,10 +20,10 @@ from planet_provider.exceptions import (
     PlanetError,
 )
 from planet_provider.transfer.digests import Expected
-from planet_provider.transfer.download.retry import Patience
+from planet_provider.transfer.download.retry import RetryPolicy
 from planet_provider.transfer.download.single import Fetch, Fetched
 from planet_provider.transfer.download.sources import Link
-from planet_provider.transfer.progress import Watch
+from planet_provider.transfer.progress import TransferProgress
 from planet_provider.transfer.stores.memory import MemoryStaging
 
 VERSIONS = (b"The quick brown fox jumps over the lazy dog", b"THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG")
@@ -135,8 +135,8 @@ def fetch(server: Server, expected: Expected, staging: MemoryStaging | None = No
         staging,
         expected,
         checksum="sha256",
-        watch=Watch(),
-        patience=Patience(pause_seconds=0.0),
+        watch=TransferProgress(),
+        retry_policy=RetryPolicy(pause_seconds=0.0),
     ).run()
     return fetched, bytes(staging.content)
 
@@ -303,7 +303,7 @@ def test_a_source_whose_answers_never_fit_is_given_up() -> None:
 
 
 def test_progress_counts_what_is_here_and_not_what_was_thrown_away() -> None:
-    watch = Watch(1, SIZE)
+    watch = TransferProgress(1, SIZE)
     staging = MemoryStaging("a.tif", 1000)
     session: Any = Server([Answer(cut=10), Answer(ranges=False, cut=20), Answer(flip=3)])
     Fetch(
@@ -313,7 +313,7 @@ def test_progress_counts_what_is_here_and_not_what_was_thrown_away() -> None:
         KNOWN,
         checksum="sha256",
         watch=watch,
-        patience=Patience(pause_seconds=0.0),
+        retry_policy=RetryPolicy(pause_seconds=0.0),
     ).run()
     assert watch.progress().bytes_done == SIZE
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from planet_provider.transfer.download.hashing import BEHIND, HashBehind
+from planet_provider.transfer.download.hashing import BEHIND, BackgroundHasher
 
 PIECES = [bytes([number]) * 1000 for number in range(200)]
 
@@ -40,7 +40,7 @@ def test_pieces_are_hashed_in_order_by_one_thread_at_a_time() -> None:
             inside[0] -= 1
 
     with ThreadPoolExecutor(4) as pool:
-        behind = HashBehind(Watched(), pool.submit)
+        behind = BackgroundHasher(Watched(), pool.submit)
         for piece in PIECES:
             behind.put(piece)
         behind.wait()
@@ -52,7 +52,7 @@ def test_memory_that_is_used_again_after_so_many_pieces_is_hashed_before() -> No
     digest = hashlib.sha256()
     buffers = [bytearray(1000) for _ in range(BEHIND + 1)]
     with ThreadPoolExecutor(1) as pool:
-        behind = HashBehind(digest, pool.submit)
+        behind = BackgroundHasher(digest, pool.submit)
         for number, piece in enumerate(PIECES):
             buffer = buffers[number % len(buffers)]
             buffer[:] = piece
@@ -64,7 +64,7 @@ def test_memory_that_is_used_again_after_so_many_pieces_is_hashed_before() -> No
 def test_it_waits_where_too_many_are_behind() -> None:
     digest, put = Slow(), threading.Semaphore(0)
     with ThreadPoolExecutor(2) as pool:
-        behind = HashBehind(digest, pool.submit)
+        behind = BackgroundHasher(digest, pool.submit)
 
         def feed() -> None:
             for piece in PIECES[: BEHIND + 1]:
@@ -88,12 +88,12 @@ def test_what_hashing_fails_with_reaches_who_waits() -> None:
         def update(self, data: bytes | memoryview, /) -> None:
             raise MemoryError("no more")
 
-    def feed(behind: HashBehind) -> None:
+    def feed(behind: BackgroundHasher) -> None:
         for piece in PIECES:
             behind.put(piece)
 
     with ThreadPoolExecutor(1) as pool:
-        behind = HashBehind(Broken(), pool.submit)
+        behind = BackgroundHasher(Broken(), pool.submit)
         with pytest.raises(MemoryError):
             feed(behind)
         with pytest.raises(MemoryError):
@@ -103,7 +103,7 @@ def test_what_hashing_fails_with_reaches_who_waits() -> None:
 def test_it_begins_again_after_it_had_nothing_to_do() -> None:
     digest = hashlib.sha256()
     started: list[Callable[[], None]] = []
-    behind = HashBehind(digest, lambda work: (started.append(work), work()))
+    behind = BackgroundHasher(digest, lambda work: (started.append(work), work()))
     for piece in PIECES[:3]:
         behind.put(piece)
         behind.wait()

@@ -12,7 +12,7 @@ import pytest
 from planet_provider.transfer.stores.multipart import (
     MAX_PARTS,
     PART_BYTES,
-    Memory,
+    BufferPool,
     Upload,
     part_bytes,
 )
@@ -30,7 +30,7 @@ def test_parts_are_as_large_as_they_must_be_and_few_enough(size: int | None) -> 
 
 
 def test_memory_is_lent_until_the_last_view_is_gone() -> None:
-    memory = Memory(2 * PART_BYTES)
+    memory = BufferPool(2 * PART_BYTES)
     with memory.file(None):
         buffer = memory.take(PART_BYTES)
         view, loan = memory.lend(buffer, 100)
@@ -48,7 +48,7 @@ def test_memory_is_lent_until_the_last_view_is_gone() -> None:
 
 
 def test_what_a_store_keeps_counts_as_returned_and_is_not_used_again() -> None:
-    memory = Memory(PART_BYTES)
+    memory = BufferPool(PART_BYTES)
     with memory.file(None):
         buffer = memory.take(PART_BYTES)
         buffer[:4] = b"kept"
@@ -60,7 +60,7 @@ def test_what_a_store_keeps_counts_as_returned_and_is_not_used_again() -> None:
 
 
 def test_who_waits_longest_is_next() -> None:
-    memory = Memory(10)
+    memory = BufferPool(10)
     first = memory.take(10)
     order: list[str] = []
 
@@ -82,7 +82,7 @@ def test_who_waits_longest_is_next() -> None:
 
 
 def test_a_part_larger_than_the_memory_is_taken_alone() -> None:
-    memory = Memory(10)
+    memory = BufferPool(10)
     buffer = memory.take(100)
     assert (len(buffer), memory.free) == (100, 0)
     memory.give(buffer)
@@ -90,7 +90,7 @@ def test_a_part_larger_than_the_memory_is_taken_alone() -> None:
 
 
 def test_only_so_many_files_go_in_parts_at_once_and_small_ones_do_not_wait() -> None:
-    memory = Memory(files=1)
+    memory = BufferPool(files=1)
     entered = threading.Event()
 
     def large() -> None:

@@ -1,4 +1,4 @@
-"""Uploads into a store that doesn't answer: whoever waits for them can be stopped."""
+"""Uploads into a store that doesn't answer: their waiters can be stopped."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from planet_provider.coordination.interrupt import interrupted_by
-from planet_provider.transfer.progress import TransferStoppedError, Watch
+from planet_provider.transfer.progress import TransferProgress, TransferStoppedError
 from planet_provider.transfer.stores import multipart
-from planet_provider.transfer.stores.multipart import Memory, Upload
+from planet_provider.transfer.stores.multipart import BufferPool, Upload
 
 
 class SilentStore:
@@ -49,7 +49,7 @@ def upload(store: SilentStore) -> Upload:
 
 def stopped(wait: Callable[[], object]) -> None:
     """Assert that a wait ends because of a stop that comes while it lasts."""
-    watch = Watch()
+    watch = TransferProgress()
     stop = threading.Timer(0.1, watch.stop)
     stop.start()
     with interrupted_by(watch), pytest.raises(TransferStoppedError):
@@ -66,14 +66,14 @@ def test_who_hands_over_a_part(upload: Upload) -> None:
 
 
 def test_who_waits_for_a_buffer() -> None:
-    memory = Memory(total=10)
+    memory = BufferPool(total=10)
     memory.take(10)
     stopped(lambda: memory.take(1))
     assert not memory.queue
 
 
 def test_who_waits_to_begin_a_file() -> None:
-    memory = Memory(files=1)
+    memory = BufferPool(files=1)
     with memory.file(None):
         stopped(memory.file(None).__enter__)
 

@@ -9,11 +9,11 @@ import pytest
 
 from planet_provider.transfer import parallel
 from planet_provider.transfer.parallel import in_parallel
-from planet_provider.transfer.progress import TransferStoppedError, Watch
+from planet_provider.transfer.progress import TransferProgress, TransferStoppedError
 
 
 def test_an_interrupt_while_work_is_handed_out_stops_what_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    watch, begun, stopped = Watch(), threading.Event(), threading.Event()
+    watch, begun, stopped = TransferProgress(), threading.Event(), threading.Event()
     handed_out = 0
 
     class Contexts:

@@ -11,8 +11,8 @@ import pytest
 from planet_provider.transfer.parallel import in_parallel
 from planet_provider.transfer.progress import (
     Progress,
+    TransferProgress,
     TransferStoppedError,
-    Watch,
     log_progress,
 )
 
@@ -56,7 +56,7 @@ def test_a_short_interval_logs_every_call(caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_reused_bytes_count_as_done_but_not_as_speed() -> None:
-    watch = Watch(2, 100)
+    watch = TransferProgress(2, 100)
     watch.moved(60, reused=True)
     watch.moved(10)
     watch.file_done()
@@ -78,13 +78,15 @@ def test_results_come_in_the_items_order_and_progress_is_told_by_the_caller() ->
         told.append(threading.current_thread().name)
         release.set()
 
-    result = in_parallel(work, [3, 1, 2], threads=2, watch=Watch(), progress=progress, interval=0.01)
+    result = in_parallel(
+        work, [3, 1, 2], threads=2, watch=TransferProgress(), progress=progress, interval=0.01
+    )
     assert result == [6, 2, 4]
     assert set(told) == {threading.current_thread().name}
 
 
 def test_the_first_failure_stops_the_other_threads() -> None:
-    watch = Watch()
+    watch = TransferProgress()
     stopped: list[int] = []
     started = threading.Barrier(2)
 
@@ -107,7 +109,7 @@ def test_the_first_failure_stops_the_other_threads() -> None:
 
 
 def test_an_error_in_the_progress_callback_stops_the_transfer() -> None:
-    watch = Watch()
+    watch = TransferProgress()
 
     def work(_: int) -> None:
         while True:

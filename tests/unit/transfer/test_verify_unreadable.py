@@ -15,12 +15,12 @@ from planet_provider.transfer import verify, verify_file
 from planet_provider.transfer.digests import Expected
 from planet_provider.transfer.files import agrees_in_place
 from planet_provider.transfer.manifest import Entry
-from planet_provider.transfer.progress import Watch
+from planet_provider.transfer.progress import TransferProgress
 from planet_provider.transfer.stores.base import write
 from planet_provider.transfer.stores.bucket import BucketStore
 from planet_provider.transfer.stores.local import LocalStore
 
-#: A file whose beginning the system refuses to read, whoever asks: no page is ever mapped there.
+#: A file whose beginning the system refuses to read, no matter who asks: no page is ever mapped there.
 UNREADABLE = Path("/proc/self/mem")
 
 SHA256 = hashlib.sha256(b"abc").hexdigest()
@@ -75,4 +75,4 @@ def test_a_bucket_that_refuses_one_object() -> None:
 def test_a_download_takes_it_for_missing(tmp_path: Path) -> None:
     (tmp_path / "broken").symlink_to(UNREADABLE)
     entry = Entry(path="broken", expected=Expected(sha256=SHA256))
-    assert agrees_in_place(LocalStore(tmp_path), entry, "sha256", Watch()) is None
+    assert agrees_in_place(LocalStore(tmp_path), entry, "sha256", TransferProgress()) is None

@@ -24,7 +24,7 @@ from planet_provider.client.http.session import AsyncPlanetSession, PlanetSessio
 from planet_provider.coordination.interrupt import interrupted_by
 from planet_provider.coordination.limiter import RateLimiter
 from planet_provider.coordination.memory_store import MemoryStore
-from planet_provider.coordination.queue import line
+from planet_provider.coordination.queue import queue_of
 from planet_provider.coordination.store import Reservation
 from planet_provider.exceptions import PlanetError, RateLimitError, RateLimitQueueError
 from planet_provider.sandbox import Fault, Sandbox
@@ -69,7 +69,7 @@ def wait_until(reached: Callable[[], bool]) -> None:
 
 
 def under_way(session: PlanetSession | AsyncPlanetSession) -> int:
-    return len(session._gate.inside)
+    return len(session._connections.inside)
 
 
 class Crowd:
@@ -80,14 +80,14 @@ class Crowd:
         self._config = config
         self._limits = limiter(config, store)
         self._pool = ThreadPoolExecutor(32)
-        self._line = line(store, self._limits.key(CLASS))
+        self._line = queue_of(store, self._limits.key(CLASS))
 
     def send(self, count: int) -> Future[Any]:
         run = self._in_threads if self._kind == "sync" else lambda count: asyncio.run(self._in_a_loop(count))
         return self._pool.submit(run, count)
 
     def waiting(self) -> int:
-        return len(self._line.places)
+        return len(self._line.tickets)
 
     def _in_threads(self, count: int) -> list[Any]:
         with PlanetSession(self._config, limiter=self._limits) as session, ThreadPoolExecutor(count) as pool:
@@ -143,7 +143,7 @@ def test_a_class_that_stands_still_leaves_permits_to_others(
     limits = limiter(config, store)
     limits.pause(CLASS, 3000.0, 0.0)
     with PlanetSession(config, limiter=limits) as session:
-        queue = line(store, limits.key(CLASS))
+        queue = queue_of(store, limits.key(CLASS))
         stop = Stopper()
 
         def wait() -> None:
@@ -153,12 +153,12 @@ def test_a_class_that_stands_still_leaves_permits_to_others(
         threads = [threading.Thread(target=wait) for _ in range(6)]
         for thread in threads:
             thread.start()
-        wait_until(lambda: len(queue.places) == 6 and store.taken == 1)
+        wait_until(lambda: len(queue.tickets) == 6 and store.taken == 1)
         assert list(session.pages(orders.list_orders())) == [[]]
         stop.stop()
         for thread in threads:
             thread.join(LONG)
-        assert not queue.places
+        assert not queue.tickets
         assert under_way(session) == 0
 
 
@@ -222,7 +222,7 @@ def test_a_body_counts_until_it_is_closed(planet_sandbox: Sandbox, link: str) ->
     with narrow(planet_sandbox) as session:
         with session.open(link, rate_class=DOWNLOAD) as response:
             other = elsewhere(lambda: session.send(orders.stats()))
-            wait_until(lambda: len(session._gate.waiting) == 1)
+            wait_until(lambda: len(session._connections.waiting) == 1)
             assert not other.done()
             response.close()
             other.result(LONG)

@@ -1,4 +1,4 @@
-"""Orders that are mended, disks that refuse, and puts that are killed: over real sockets, with real errors."""
+"""Orders that are repaired, disks that refuse, and puts that are killed: over real sockets, with real errors."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from planet_provider.exceptions import (
     TransferError,
 )
 from planet_provider.transfer import download_order, verify
-from planet_provider.transfer.verify import mend
+from planet_provider.transfer.verify import repair
 
-KEY = "PLAK-of-the-mending-0123456789"  # pragma: allowlist secret
+KEY = "PLAK-of-the-repairing-0123456789"  # pragma: allowlist secret
 
 
 @pytest.fixture(scope="module")
@@ -81,13 +81,13 @@ def test_mending_goes_on_after_a_failure(session: PlanetSession, order: Order, t
     order.troubles = {first: [Trouble("503")] * 100}
     for _ in range(2):
         with pytest.raises(ServerError):
-            mend(session, folder, complaint(folder), max_concurrency=1)
+            repair(session, folder, complaint(folder), max_concurrency=1)
         assert not (folder / "manifest.json").exists()
     order.troubles.clear()
     error = complaint(folder)
     assert not isinstance(error, ChecksumError)
     sent = order.sent.total()
-    assert set(mend(session, folder, error)) == {first, second}
+    assert set(repair(session, folder, error)) == {first, second}
     assert order.sent.total() - sent == len(order.files[first]) + len(order.files[second])
     assert_whole(order, folder)
     assert verify(folder).validated == 4
@@ -101,7 +101,7 @@ def test_what_other_globs_brought_is_mended_and_the_globs_stay(
     download_order(session, order.id, tmp_path, include=first)
     download_order(session, order.id, tmp_path, include=second)
     (folder / first).write_bytes(b"bad")
-    assert mend(session, folder, complaint(folder)) == (first,)
+    assert repair(session, folder, complaint(folder)) == (first,)
     assert (folder / first).read_bytes() == order.files[first]
     record = json.loads((folder / "planet-transfer.json").read_bytes())
     assert (record["include"], record["exclude"]) == ([second], None)
@@ -117,7 +117,7 @@ def test_mending_forgets_no_file_that_the_manifest_does_not_list(
     monkeypatch.setattr(order, "manifest", lambda: json.dumps(body).encode())
     download_order(session, order.id, tmp_path)
     (folder / first).unlink()
-    mend(session, folder, complaint(folder))
+    repair(session, folder, complaint(folder))
     assert verify(folder, on_unexpected="fail").validated == 4
 
 

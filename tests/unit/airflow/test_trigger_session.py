@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from planet_provider.exceptions import TransportError
-from planet_provider.triggers.patience import within
+from planet_provider.triggers.session import within
 
 
 async def test_an_error_after_the_time_is_up_is_not_asyncios_to_log() -> None:

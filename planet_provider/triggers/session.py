@@ -72,7 +72,7 @@ async def open_session(config: PlanetConfig) -> AsyncPlanetSession:
     The first one of a process loads certificates, what HTTP needs in an event loop and, for Redis, half a second
     of modules.
 
-    :raises ConfigurationError: The rate limit's store can't be opened.
+    :raises ConfigurationError: The coordination store can't be opened.
     """
     return await asyncio.to_thread(_open, config)
 
@@ -81,7 +81,7 @@ def _open(config: PlanetConfig) -> AsyncPlanetSession:
     from planet_provider.hooks.planet import mask_in_loop
 
     _load_backend()
-    store = open_store(config.rate_limit_store, config.rate_limit_fallback)
+    store = open_store(config.coordination_store, config.coordination_fallback)
     limiter = _Limiter(store, config.identity, config.rate_limits, config.max_queue_seconds)
     return AsyncPlanetSession(config, limiter=limiter, on_token=mask_in_loop)
 
@@ -121,7 +121,7 @@ async def _next(pages: AsyncGenerator[_T, None]) -> _T | None:
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, _T]) -> _T:
-    """Wait so long for a request's result, beside what it stands in line for the rate limit.
+    """Wait for a request's result for this long, beside what it stands in line for the rate limit.
 
     Before Python 3.12, :func:`asyncio.wait_for` may swallow a cancellation.
 

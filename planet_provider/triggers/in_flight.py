@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Hashable, Iterator
 from typing import Any
 
 
-class Flight:
+class InFlightRequests:
     """Requests under way, one for a key.
 
     :param landed: Called whenever one is over.

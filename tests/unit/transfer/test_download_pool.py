@@ -10,10 +10,10 @@ from planet_provider.transfer.download import pool as crew_module
 from planet_provider.transfer.download.pool import (
     FAST,
     SLOW,
-    Crew,
+    DownloadPool,
     Ranges,
 )
-from planet_provider.transfer.progress import Watch
+from planet_provider.transfer.progress import TransferProgress
 from ratelimit_support import Clock
 
 #: Longer than speed is measured over.
@@ -38,17 +38,17 @@ class Shared:
         raise HelpedError
 
 
-class Impatient(Watch):
+class Impatient(TransferProgress):
     """Ends the thread that finds nothing to do."""
 
     def pause(self, seconds: float) -> None:
         raise IdleError
 
 
-def helps(crew: Crew) -> bool:
+def helps(pool: DownloadPool) -> bool:
     """Return whether an idle thread finds a file to help with now."""
     try:
-        crew.help()
+        pool.help()
     except HelpedError:
         return True
     except IdleError:
@@ -63,18 +63,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def joins(clock: Clock, seconds: Callable[[Crew, Watch], None]) -> bool:
+def joins(clock: Clock, seconds: Callable[[DownloadPool, TransferProgress], None]) -> bool:
     """Return whether a thread may join after some time in which one connection is read."""
     watch = Impatient()
-    crew = Crew(watch, 4, 1, Ranges())
-    with crew.reading(), crew.sharing(Shared()):
+    pool = DownloadPool(watch, 4, 1, Ranges())
+    with pool.reading(), pool.sharing(Shared()):
         clock.advance(0.01)
-        seconds(crew, watch)
-        return helps(crew)
+        seconds(pool, watch)
+        return helps(pool)
 
 
 def test_a_connection_that_brings_little_gets_help(clock: Clock) -> None:
-    def slow(crew: Crew, watch: Watch) -> None:
+    def slow(pool: DownloadPool, watch: TransferProgress) -> None:
         clock.advance(SPAN)
         watch.moved(int(SLOW * SPAN / 2))
 
@@ -82,7 +82,7 @@ def test_a_connection_that_brings_little_gets_help(clock: Clock) -> None:
 
 
 def test_a_fast_one_gets_none(clock: Clock) -> None:
-    def fast(crew: Crew, watch: Watch) -> None:
+    def fast(pool: DownloadPool, watch: TransferProgress) -> None:
         clock.advance(SPAN)
         watch.moved(int(2 * FAST * SPAN))
 
@@ -90,37 +90,37 @@ def test_a_fast_one_gets_none(clock: Clock) -> None:
 
 
 def test_a_fast_one_that_waits_for_the_store_gets_none(clock: Clock) -> None:
-    def held_up(crew: Crew, watch: Watch) -> None:
+    def held_up(pool: DownloadPool, watch: TransferProgress) -> None:
         clock.advance(SPAN / 2)
         watch.moved(int(FAST * SPAN))
-        with crew.writing():
+        with pool.writing():
             clock.advance(1.5 * SPAN)
 
     assert not joins(clock, held_up)
 
 
 def test_nor_does_one_whose_store_takes_nothing_at_the_moment(clock: Clock) -> None:
-    def stuck(crew: Crew, watch: Watch) -> None:
-        with crew.writing():
+    def stuck(pool: DownloadPool, watch: TransferProgress) -> None:
+        with pool.writing():
             for _ in range(10):
                 clock.advance(SPAN)
-                assert not helps(crew)
+                assert not helps(pool)
 
     assert not joins(clock, stuck)
 
 
 def test_a_slow_one_gets_help_though_it_also_writes(clock: Clock) -> None:
-    def slow(crew: Crew, watch: Watch) -> None:
+    def slow(pool: DownloadPool, watch: TransferProgress) -> None:
         clock.advance(SPAN / 2)
         watch.moved(int(SLOW * SPAN / 4))
-        with crew.writing():
+        with pool.writing():
             clock.advance(SPAN / 2)
 
     assert joins(clock, slow)
 
 
 def test_no_more_join_than_there_are_connections(clock: Clock) -> None:
-    crew = Crew(Impatient(), 1, 1, Ranges())
-    with crew.reading(), crew.sharing(Shared()):
+    pool = DownloadPool(Impatient(), 1, 1, Ranges())
+    with pool.reading(), pool.sharing(Shared()):
         clock.advance(SPAN)
-        assert not helps(crew)
+        assert not helps(pool)

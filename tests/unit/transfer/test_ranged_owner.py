@@ -15,12 +15,12 @@ import pytest
 
 from planet_provider.exceptions import ServerError
 from planet_provider.transfer.digests import Expected
-from planet_provider.transfer.download.pool import Crew, Ranges
-from planet_provider.transfer.download.retry import Patience
+from planet_provider.transfer.download.pool import DownloadPool, Ranges
+from planet_provider.transfer.download.retry import RetryPolicy
 from planet_provider.transfer.download.single import Fetch
 from planet_provider.transfer.download.sources import Link
 from planet_provider.transfer.parallel import in_parallel
-from planet_provider.transfer.progress import Watch
+from planet_provider.transfer.progress import TransferProgress
 from planet_provider.transfer.stores.base import Staging
 from planet_provider.transfer.stores.local import LocalStore
 from planet_provider.transfer.stores.memory import MemoryStaging
@@ -168,9 +168,9 @@ class NarrowServer(PausingServer):
         return Body(content)
 
 
-def bring(server: Any, staging: Staging, threads: int) -> Watch:
-    watch = Watch(1, SIZE)
-    crew = Crew(watch, threads, 1, RANGES)
+def bring(server: Any, staging: Staging, threads: int) -> TransferProgress:
+    watch = TransferProgress(1, SIZE)
+    pool = DownloadPool(watch, threads, 1, RANGES)
 
     def fetch() -> None:
         try:
@@ -181,14 +181,14 @@ def bring(server: Any, staging: Staging, threads: int) -> Watch:
                 KNOWN,
                 checksum="sha256",
                 watch=watch,
-                patience=Patience(pause_seconds=0.0),
-                crew=crew,
+                retry_policy=RetryPolicy(pause_seconds=0.0),
+                pool=pool,
             ).run()
         finally:
-            crew.file_done()
+            pool.file_done()
 
-    in_parallel(lambda job: job(), [fetch, *[crew.help] * (threads - 1)], threads=threads, watch=watch)
-    crew.close()
+    in_parallel(lambda job: job(), [fetch, *[pool.help] * (threads - 1)], threads=threads, watch=watch)
+    pool.close()
     return watch
 
 

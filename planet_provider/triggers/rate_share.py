@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Budget:
+class TokenBucket:
     """So many a minute, and as many at once.
 
     :param per_minute: How many.
@@ -24,7 +24,7 @@ class Budget:
         return True
 
 
-class Share:
+class RateShare:
     """A share of a class's rate: after some requests none is due for as long as they take at that rate.
 
     :param share: Of the rate; above 0, up to 1.

@@ -26,12 +26,12 @@ from planet_provider.exceptions import (
     ServerError,
 )
 from planet_provider.transfer.digests import Expected
-from planet_provider.transfer.download.pool import Crew, Ranges
-from planet_provider.transfer.download.retry import Patience
+from planet_provider.transfer.download.pool import DownloadPool, Ranges
+from planet_provider.transfer.download.retry import RetryPolicy
 from planet_provider.transfer.download.single import Fetch
 from planet_provider.transfer.download.sources import Link
 from planet_provider.transfer.parallel import in_parallel
-from planet_provider.transfer.progress import Watch
+from planet_provider.transfer.progress import TransferProgress
 from planet_provider.transfer.stores.base import Staging
 from planet_provider.transfer.stores.local import LocalStore
 from planet_provider.transfer.stores.memory import MemoryStaging
@@ -39,7 +39,7 @@ from planet_provider.transfer.stores.memory import MemoryStaging
 CONTENT = random.Random(1).randbytes(120_000)
 KNOWN = Expected(len(CONTENT), None, hashlib.sha256(CONTENT).hexdigest())
 RANGES = Ranges(min_bytes=20_000, part_bytes=(4_000, 8_000), window_bytes=64_000)
-HASTY = Patience(pause_seconds=0.0)
+HASTY = RetryPolicy(pause_seconds=0.0)
 LINK = "https://planet.invalid/link"
 STORAGE = "https://storage.invalid/file"
 
@@ -131,10 +131,10 @@ class Origin:
         self.renewed += 1
 
 
-def bring(server: Server, staging: Staging, expected: Expected = KNOWN, threads: int = 4) -> Watch:
+def bring(server: Server, staging: Staging, expected: Expected = KNOWN, threads: int = 4) -> TransferProgress:
     """Fetch a file with a crew."""
-    watch = Watch(1, len(CONTENT))
-    crew = Crew(watch, threads, 1, RANGES)
+    watch = TransferProgress(1, len(CONTENT))
+    pool = DownloadPool(watch, threads, 1, RANGES)
     session: Any = server
 
     def fetch() -> None:
@@ -146,14 +146,14 @@ def bring(server: Server, staging: Staging, expected: Expected = KNOWN, threads:
                 expected,
                 checksum="sha256",
                 watch=watch,
-                patience=HASTY,
-                crew=crew,
+                retry_policy=HASTY,
+                pool=pool,
             ).run()
         finally:
-            crew.file_done()
+            pool.file_done()
 
-    in_parallel(lambda job: job(), [fetch, *[crew.help] * (threads - 1)], threads=threads, watch=watch)
-    crew.close()
+    in_parallel(lambda job: job(), [fetch, *[pool.help] * (threads - 1)], threads=threads, watch=watch)
+    pool.close()
     return watch
 
 

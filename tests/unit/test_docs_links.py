@@ -87,6 +87,15 @@ def test_the_table_of_the_sdks_guide_names_what_is_there() -> None:
         )
 
 
+def test_what_the_architecture_names_is_there() -> None:
+    text = (REPOSITORY / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    tables = text.partition("## Where is …?")[2].partition("## Sending a call")[0]
+    names = re.findall(r"`([a-z_]+(?:\.\w+)+)`", tables)
+    assert len(names) > 60
+    for name in names:
+        assert resolve_name(f"planet_provider.{name}"), name
+
+
 def test_the_reference_names_every_public_class() -> None:
     info = planet_provider.get_provider_info()
     modules = [

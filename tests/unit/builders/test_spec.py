@@ -76,8 +76,8 @@ def test_what_is_unknown_is_warned_of_and_sent(
             lambda: filters.range_filter("cloud_cover", lt=20),
             "config=20 is outside the range of cloud_cover, 0 to 1; did you mean 0.2?",
         ),
-        (lambda: filters.number_in_filter("cloud_cover", [0, 50]), "config=50 is outside of"),
-        (lambda: filters.range_filter("cloud_cover", gt=-0.5), "config=-0.5 is outside of"),
+        (lambda: filters.number_in_filter("cloud_cover", [0, 50]), "config=50 is outside the range of"),
+        (lambda: filters.range_filter("cloud_cover", gt=-0.5), "config=-0.5 is outside the range of"),
         (
             lambda: filters.range_filter("clear_percent", gte=0.9),
             "less than one percent, and clear_percent runs from 0 to 100; did you mean 90?",

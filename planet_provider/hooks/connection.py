@@ -16,10 +16,10 @@ from planet_provider.client.auth.flows import API_KEY_VARIABLE, api_key_from_env
 from planet_provider.client.auth.secret_file import SECRET_FILE, read_secret
 from planet_provider.client.config import DEFAULT_BASE_URL, PlanetConfig
 from planet_provider.exceptions import ConfigurationError, CredentialsError
+from planet_provider.hooks import DEFAULT_CONN_ID
 
 log = logging.getLogger(__name__)
 
-DEFAULT_CONN_ID = "planet_default"
 
 #: The forms of authentication.
 AUTH_METHODS = ("api_key", "oauth", "login", "env", "file")

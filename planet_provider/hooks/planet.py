@@ -27,9 +27,9 @@ from planet_provider.client.http.session import AsyncPlanetSession, PlanetSessio
 from planet_provider.client.parse import JSONObject
 from planet_provider.exceptions import PlanetError
 from planet_provider.export.features import check_suffix, written
+from planet_provider.hooks import DEFAULT_CONN_ID
 from planet_provider.hooks.checkup import checkup
 from planet_provider.hooks.connection import (
-    DEFAULT_CONN_ID,
     ConnectionNotFoundError,
     config_from_connection,
     config_from_environment,

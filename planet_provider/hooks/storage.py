@@ -6,13 +6,14 @@ import importlib.util
 import os
 import re
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from planet_provider.exceptions import InvalidInputError
-from planet_provider.hooks.buckets import bucket_store
 from planet_provider.hooks.task_errors import task_errors
-from planet_provider.transfer.stores.base import Store
-from planet_provider.transfer.stores.open import open_store
+
+if TYPE_CHECKING:
+    from planet_provider.transfer.stores.base import Store
+
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<host>[^/]*)(?P<path>.*)", re.DOTALL)
 
@@ -45,6 +46,9 @@ def store_and_name(value: Any, field: str) -> tuple[Store, str]:
 
 def _store(path: Any, field: str, given: Any) -> Store:
     from airflow.sdk import ObjectStoragePath
+
+    from planet_provider.hooks.buckets import bucket_store
+    from planet_provider.transfer.stores.open import open_store
 
     # Options of a path's own are its file system's affair; before Airflow 3.2 the connection is among them.
     if isinstance(path, ObjectStoragePath) and set(path.storage_options) <= {"conn_id"}:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import Asset
 
-from planet_provider.client.api import orders
-from planet_provider.client.http.session import PlanetSession
 from planet_provider.exceptions import PlanetError
-from planet_provider.ordering.estimate import estimate
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from planet_provider.client.http.session import PlanetSession
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +36,10 @@ def area_km2(session: PlanetSession, order_id: str) -> float | None:
     :param session: Session with Planet; one request for the order, and one or two a product.
     :return: ``None`` where it can't be told.
     """
+
+    from planet_provider.client.api import orders
+    from planet_provider.ordering.estimate import estimate
+
     try:
         order = session.send(orders.get(order_id))
         if order.get("source_type") == "basemaps":

@@ -9,11 +9,7 @@ from planet_provider.builders import checks
 from planet_provider.hooks.storage import store_at, templated
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.templates import text_name
-from planet_provider.operators import lineage
-from planet_provider.operators.asset_events import tell_outlets
 from planet_provider.operators.base import PlanetOperator, PlanetTransferOperator
-from planet_provider.transfer.asset import download_asset
-from planet_provider.transfer.progress import log_progress
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -89,6 +85,12 @@ class PlanetDownloadAssetOperator(_AssetOperator, PlanetTransferOperator):
     @task_errors()
     def execute(self, context: Context) -> dict[str, Any]:
         """Download the asset."""
+
+        from planet_provider.operators import lineage
+        from planet_provider.operators.asset_events import tell_outlets
+        from planet_provider.transfer.asset import download_asset
+        from planet_provider.transfer.progress import log_progress
+
         self.check_flags()
         self._check()
         store = store_at(self.destination, "destination")
@@ -109,6 +111,9 @@ class PlanetDownloadAssetOperator(_AssetOperator, PlanetTransferOperator):
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
         """Tell OpenLineage of the item and its file."""
+
+        from planet_provider.operators import lineage
+
         if self._file is None:
             return None
         return lineage.downloaded([self._file], directory="", items=[(self.item_type, self.item_id)])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from planet_provider.exceptions import TransferKilledError
-from planet_provider.hooks.connection import DEFAULT_CONN_ID
-from planet_provider.hooks.planet import PlanetHook
+from planet_provider.hooks import DEFAULT_CONN_ID
 from planet_provider.hooks.templates import TemplatedTask
+
+if TYPE_CHECKING:
+    from planet_provider.hooks.planet import PlanetHook
 
 
 class PlanetOperator(TemplatedTask, BaseOperator):
@@ -29,6 +31,9 @@ class PlanetOperator(TemplatedTask, BaseOperator):
     @property
     def hook(self) -> PlanetHook:
         """The hook with this task's connection."""
+
+        from planet_provider.hooks.planet import PlanetHook
+
         return PlanetHook(self.planet_conn_id)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from planet_provider.builders import checks
 from planet_provider.exceptions import InvalidInputError
 from planet_provider.hooks.storage import store_and_name
-from planet_provider.transfer.stores.base import Store, read, write
+
+if TYPE_CHECKING:
+    from planet_provider.transfer.stores.base import Store
+
 
 #: Bytes that a file of item ids may have: 500 ids are some 20 kB.
 _MAX_BATCH_BYTES = 16 * 1024 * 1024
@@ -38,6 +41,9 @@ def write_batches(whole: Iterable[Mapping[str, Any]], store: Store, name: str) -
     :param name: The result's file, beside which they are written.
     :return: ``{"item_type": ..., "count": ..., "path": ..., "sha256": ...}``.
     """
+
+    from planet_provider.transfer.stores.base import write
+
     for number, batch in enumerate(whole):
         content = json.dumps(batch["item_ids"]).encode()
         digest = hashlib.sha256(content).hexdigest()
@@ -57,6 +63,9 @@ def read_batch(batch: Any) -> Any:
     :param batch: What a search returned, or its JSON text; ``None`` is handed on.
     :raises InvalidInputError: It is no batch; or the file is not there, or holds something else.
     """
+
+    from planet_provider.transfer.stores.base import read
+
     batch = checks.from_text(batch, "items")
     if batch is None:
         return None

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from planet_provider.builders import checks
-from planet_provider.client.api.cancelling import Cancellation, cancel_orders
 from planet_provider.exceptions import InvalidInputError, OrderNotCancellableError
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.operators.base import PlanetOperator
@@ -15,6 +14,8 @@ from planet_provider.wording import counted
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from planet_provider.client.api.cancelling import Cancellation
 
 #: Orders that an error names.
 _SHOWN = 20
@@ -47,6 +48,9 @@ class PlanetCancelOrderOperator(PlanetOperator):
     @task_errors()
     def execute(self, context: Context) -> dict[str, Any]:
         """Cancel them in one request, and look what came of it."""
+
+        from planet_provider.client.api.cancelling import cancel_orders
+
         self.check_flags()
         order_ids, left_out = _checked(self.order_ids)
         if left_out:

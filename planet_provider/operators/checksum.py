@@ -16,24 +16,14 @@ from planet_provider.hooks.storage import (
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.templates import text_name
 from planet_provider.operators.base import PlanetTransferOperator
-from planet_provider.transfer.digests import check_checksum
-from planet_provider.transfer.manifest import MANIFEST
-from planet_provider.transfer.progress import log_progress
-from planet_provider.transfer.stores.base import Store
-from planet_provider.transfer.verify import (
-    ON_UNEXPECTED,
-    OnUnexpected,
-    bad_files,
-    repair,
-    verify,
-    verify_file,
-)
 from planet_provider.wording import counted, file_size
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from planet_provider.transfer.records import Verification
+    from planet_provider.transfer.stores.base import Store
+    from planet_provider.transfer.verify import OnUnexpected
 
 _ON_MISMATCH = ("fail", "redownload")
 
@@ -93,6 +83,10 @@ class PlanetValidateChecksumOperator(PlanetTransferOperator):
     @task_errors()
     def execute(self, context: Context) -> dict[str, Any]:
         """Verify."""
+
+        from planet_provider.transfer.digests import check_checksum
+        from planet_provider.transfer.verify import ON_UNEXPECTED, verify_file
+
         checksum = check_checksum(self.checksum)
         on_mismatch = checks.choice(self.on_mismatch, _ON_MISMATCH, "on_mismatch")
         checks.choice(self.on_unexpected, ON_UNEXPECTED, "on_unexpected")
@@ -117,6 +111,10 @@ class PlanetValidateChecksumOperator(PlanetTransferOperator):
         }
 
     def _order(self, *, repairing: bool) -> tuple[Verification, tuple[str, ...]]:
+        from planet_provider.transfer.digests import check_checksum
+        from planet_provider.transfer.progress import log_progress
+        from planet_provider.transfer.verify import bad_files, repair
+
         folder = self._folder()
         try:
             return self._verify(folder), ()
@@ -135,6 +133,10 @@ class PlanetValidateChecksumOperator(PlanetTransferOperator):
         return self._verify(folder), again
 
     def _verify(self, folder: Store) -> Verification:
+        from planet_provider.transfer.digests import check_checksum
+        from planet_provider.transfer.progress import log_progress
+        from planet_provider.transfer.verify import verify
+
         return verify(
             folder,
             checksum=check_checksum(self.checksum),
@@ -144,5 +146,7 @@ class PlanetValidateChecksumOperator(PlanetTransferOperator):
         )
 
     def _folder(self) -> Store:
+        from planet_provider.transfer.manifest import MANIFEST
+
         path = location(self.path, "path")
         return store_at(path.parent if path.name == MANIFEST else self.path, "path")

@@ -10,11 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import BaseHook
 
 from planet_provider.builders import checks, order_request
-from planet_provider.client.api.cancelling import cancel_for_killed_task
 from planet_provider.client.api.links import order_page
-from planet_provider.client.config import PlanetConfig
-from planet_provider.client.http.session import PlanetSession
-from planet_provider.client.states import order_state
 from planet_provider.exceptions import (
     InvalidInputError,
     OrderConcurrencyError,
@@ -22,46 +18,32 @@ from planet_provider.exceptions import (
     RateLimitQueueError,
     TriggerEventError,
 )
-from planet_provider.hooks.delivery import with_credentials
 from planet_provider.hooks.task_errors import task_errors
+
+# Not when the task is killed: a signal may come in the midst of another import.
 from planet_provider.hooks.task_state import has_ended
 from planet_provider.hooks.templates import text_name
 from planet_provider.links.order import LinksToOrder, PlanetOrderLink
-from planet_provider.operators import lineage
-from planet_provider.operators.asset_events import area_km2, tell_outlets
 from planet_provider.operators.base import PlanetOperator
-from planet_provider.operators.batches import read_batch
 from planet_provider.operators.delivery_field import (
     MaskedField,
     keep_placeholders,
     mask_credentials,
     mask_webhook,
 )
-from planet_provider.ordering.estimate import Estimate, checked_estimate
-from planet_provider.ordering.outcome import (
-    check_outcome,
-    described,
-    is_reached,
-    is_summary,
-    summary,
-    with_missing_items,
-)
-from planet_provider.ordering.place import LIST_CONSISTENCY_SECONDS, PlacedOrder, place_order
-from planet_provider.ordering.wait import until_reached
-from planet_provider.triggers.base import (
-    PlanetTrigger,
-    deferral_timeout,
-    is_deferrable,
-    log_deferral,
-)
-from planet_provider.triggers.capacity import PlanetOrderCapacityTrigger
-from planet_provider.triggers.events import last_seen, read_event
-from planet_provider.triggers.orders import PlanetOrderTrigger
+from planet_provider.ordering import LIST_CONSISTENCY_SECONDS
+from planet_provider.triggers.deferral import deferral_timeout, is_deferrable, log_deferral
 from planet_provider.wording import counted
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
+
+    from planet_provider.client.config import PlanetConfig
+    from planet_provider.client.http.session import PlanetSession
+    from planet_provider.ordering.estimate import Estimate
+    from planet_provider.ordering.place import PlacedOrder
+    from planet_provider.triggers.base import PlanetTrigger
 
 
 #: Seconds to wait for an order by default. Planet aims at less than 24 hours.
@@ -235,6 +217,9 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
     @task_errors()
     def execute_after_capacity(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Take over from the trigger that waited for a place."""
+
+        from planet_provider.triggers.events import read_event
+
         place = read_event(event, "capacity")
         if place is None:
             raise OrderTimeoutError(
@@ -249,6 +234,11 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
     @task_errors()
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Take over from the trigger that waited for the order."""
+
+        from planet_provider.client.states import order_state
+        from planet_provider.ordering.outcome import is_reached, is_summary, with_missing_items
+        from planet_provider.triggers.events import last_seen, read_event
+
         order = read_event(event, "order")
         if order is None:
             raise self._timed_out(str((event or {}).get("order_id")), last_seen(event))
@@ -261,6 +251,9 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
 
     def on_kill(self) -> None:
         """Cancel the order where asked to, unless a new try goes on with it."""
+
+        from planet_provider.client.api.cancelling import cancel_for_killed_task
+
         if not self.cancel_on_kill or self._waiting is None:
             return
         ti, order_id = self._waiting
@@ -272,6 +265,9 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
         cancel_for_killed_task(self.hook.session, order_id, self.log)
 
     def _order(self, context: Context, deadline: float) -> str:
+        from planet_provider.client.states import order_state
+        from planet_provider.ordering.outcome import summary
+
         with self.hook.session() as session:
             request = self._request(session.config)
             self._products = request["products"]
@@ -304,6 +300,9 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
         return self._ended(context, ended | self._facts(placed), session.config.base_url)
 
     def _place(self, context: Context, session: PlanetSession, request: dict[str, Any]) -> PlacedOrder:
+        from planet_provider.ordering.estimate import checked_estimate
+        from planet_provider.ordering.place import place_order
+
         def before_placing(wanted: Mapping[str, Any]) -> None:
             self._estimate = checked_estimate(
                 session, wanted, max_items=self.max_items, max_area_km2=self.max_area_km2
@@ -335,6 +334,9 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
 
     def _request(self, config: PlanetConfig) -> dict[str, Any]:
         """Build and check the request; nothing is sent before."""
+
+        from planet_provider.operators.batches import read_batch
+
         checks.choice(self.reuse, ("content", "run"), "reuse")
         for name in ("list_consistency_timeout", "poke_interval", "timeout"):
             checks.seconds(getattr(self, name), name)
@@ -367,6 +369,9 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
 
     def _complete_delivery(self) -> Any:
         """Add the credentials; the task's own attributes never hold them."""
+
+        from planet_provider.hooks.delivery import with_credentials
+
         delivery = checks.from_text(self.delivery, "delivery")
         if self.delivery_conn_id is None:
             return delivery
@@ -380,6 +385,8 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
         PlanetOrderLink().persist(self, context, order["order_id"], base_url)
 
     def _capacity_trigger(self, deadline: float, queue_seconds: float | None) -> PlanetTrigger:
+        from planet_provider.triggers.capacity import PlanetOrderCapacityTrigger
+
         return PlanetOrderCapacityTrigger(
             planet_conn_id=self.planet_conn_id,
             poke_interval=self.poke_interval,
@@ -388,6 +395,8 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
         )
 
     def _order_trigger(self, placed: PlacedOrder, deadline: float) -> PlanetTrigger:
+        from planet_provider.triggers.orders import PlanetOrderTrigger
+
         return PlanetOrderTrigger(
             order_id=placed.order_id,
             planet_conn_id=self.planet_conn_id,
@@ -402,6 +411,9 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
         self.defer(trigger=trigger, method_name=method_name, timeout=deferral_timeout(deadline))
 
     def _wait(self, session: PlanetSession, order_id: str, deadline: float) -> dict[str, Any]:
+        from planet_provider.ordering.outcome import described
+        from planet_provider.ordering.wait import until_reached
+
         said = ""
 
         def tell(order: dict[str, Any]) -> None:
@@ -420,6 +432,8 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
         return ended
 
     def _ended(self, context: Context, order: dict[str, Any], base_url: str) -> str:
+        from planet_provider.ordering.outcome import check_outcome
+
         self._push(context, order, base_url)
         check_outcome(order, base_url, allow_partial=self.allow_partial)
         self.log.info("Order %s has ended: %s.", order["order_id"], order["state"])
@@ -432,6 +446,8 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
         return self._done(context, order)
 
     def _done(self, context: Context, order: Mapping[str, Any]) -> str:
+        from planet_provider.operators.asset_events import area_km2, tell_outlets
+
         size = order.get("estimate")
         if not size and self.outlets:  # an order that was found again: nothing was estimated
             with self.hook.session() as session:
@@ -444,6 +460,10 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
         """Tell OpenLineage of the items and the order."""
+
+        from planet_provider.operators import lineage
+        from planet_provider.operators.batches import read_batch
+
         if self._order_id is None:
             return None
         # After a deferred wait this is another process, which has not built the request. It was checked when it

@@ -10,11 +10,7 @@ from planet_provider.hooks.storage import store_at, templated
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.templates import text_name
 from planet_provider.links.order import LinksToOrder, PlanetOrderLink
-from planet_provider.operators import lineage
-from planet_provider.operators.asset_events import area_km2, tell_outlets
 from planet_provider.operators.base import PlanetTransferOperator
-from planet_provider.transfer.order import download_order
-from planet_provider.transfer.progress import log_progress
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -94,6 +90,11 @@ class PlanetDownloadOrderOperator(LinksToOrder, PlanetTransferOperator):
     @task_errors()
     def execute(self, context: Context) -> dict[str, Any]:
         """Download the order."""
+
+        from planet_provider.operators import lineage
+        from planet_provider.transfer.order import download_order
+        from planet_provider.transfer.progress import log_progress
+
         self.check_flags()
         order_id = checks.order_id(self.order_id)
         store = store_at(self.destination, "destination")
@@ -132,6 +133,8 @@ class PlanetDownloadOrderOperator(LinksToOrder, PlanetTransferOperator):
         return result
 
     def _tell_outlets(self, context: Context, session: PlanetSession, transfer: OrderTransfer) -> None:
+        from planet_provider.operators.asset_events import area_km2, tell_outlets
+
         if not self.outlets:
             return
         scenes = {(file.item_type, file.item_id) for file in transfer.files if file.item_id is not None}
@@ -148,6 +151,9 @@ class PlanetDownloadOrderOperator(LinksToOrder, PlanetTransferOperator):
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
         """Tell OpenLineage of the order and its files."""
+
+        from planet_provider.operators import lineage
+
         if self._transfer is None:
             return None
         return lineage.downloaded(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from planet_provider.client.api import data
-from planet_provider.client.http.session import PlanetSession
+if TYPE_CHECKING:
+    from planet_provider.client.http.session import PlanetSession
+
 
 #: Conditions that are counted: one request each, or two.
 MAX_CONDITIONS = 8
@@ -29,6 +30,9 @@ def log_why_empty(
     :param search: The search's body: ``item_types``, ``filter`` and maybe ``geometry``, beside the filter.
     :param search_id: The saved search, if there is no body.
     """
+
+    from planet_provider.client.api import data
+
     try:
         why = _explained(session, search or session.send(data.get_search(str(search_id))))
     except Exception as error:  # a saved search may have a filter of any shape
@@ -64,6 +68,8 @@ def _counted(session: PlanetSession, item_types: Sequence[str], conditions: list
 
 def _count(session: PlanetSession, item_types: Sequence[str], conditions: Sequence[Condition]) -> int:
     # A feature reference stands beside the filter.
+    from planet_provider.client.api import data
+
     beside = [one["config"] for one in conditions if "field_name" not in one and _is_geometry(one)]
     within = [dict(one) for one in conditions if "field_name" in one or not _is_geometry(one)]
     wanted = {"type": "AndFilter", "config": within}

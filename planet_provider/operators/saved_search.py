@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from planet_provider.builders import checks, filters
-from planet_provider.client.api.saved_searches import save_search
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.templates import text_name
 from planet_provider.operators.base import PlanetOperator
@@ -78,6 +77,9 @@ class PlanetUpsertSearchOperator(PlanetOperator):
     @task_errors()
     def execute(self, context: Context) -> str:
         """Save the search, unless it is saved as it is."""
+
+        from planet_provider.client.api.saved_searches import save_search
+
         self.check_flags()
         name = checks.text(self.name, "name")
         item_types = checks.item_types(self.item_types)

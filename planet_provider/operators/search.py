@@ -8,23 +8,18 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 from planet_provider.builders import checks, filters
-from planet_provider.client import collect
-from planet_provider.client.api import data
-from planet_provider.client.call import Call
 from planet_provider.exceptions import InvalidInputError
-from planet_provider.export.features import check_suffix, written
 from planet_provider.hooks.storage import store_and_name, templated
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.templates import area_name, text_name
 from planet_provider.operators.base import PlanetOperator
-from planet_provider.operators.batches import batches, write_batches
-from planet_provider.operators.empty_search import log_why_empty
-from planet_provider.operators.items_table import SHOWN_ITEMS, items_table
-from planet_provider.transfer.stores.base import Store
 from planet_provider.wording import counted
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from planet_provider.client.call import Call
+    from planet_provider.transfer.stores.base import Store
 
 Item = dict[str, Any]
 
@@ -109,6 +104,12 @@ class PlanetSearchOperator(PlanetOperator):
     @task_errors()
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Search, page by page."""
+
+        from planet_provider.client import collect
+        from planet_provider.export.features import written
+        from planet_provider.operators.empty_search import log_why_empty
+        from planet_provider.operators.items_table import SHOWN_ITEMS, items_table
+
         output = self._output()
         found: defaultdict[str, list[str]] = defaultdict(list)
         count, shown = 0, list[Item]()
@@ -145,6 +146,9 @@ class PlanetSearchOperator(PlanetOperator):
 
     def _call(self, max_vertices: int) -> Call[list[Item]]:
         """Check all parameters; no request is sent before."""
+
+        from planet_provider.client.api import data
+
         checks.whole_number(self.batch_size, "batch_size")
         checks.whole_number(self.xcom_max_items, "xcom_max_items")
         if self.limit is not None:
@@ -175,6 +179,8 @@ class PlanetSearchOperator(PlanetOperator):
                 )
 
     def _output(self) -> tuple[Store, str] | None:
+        from planet_provider.export.features import check_suffix
+
         if self.output_path is None:
             return None
         path = self.output_path.strip() if isinstance(self.output_path, str) else self.output_path
@@ -184,6 +190,8 @@ class PlanetSearchOperator(PlanetOperator):
     def _hand_on(
         self, found: Mapping[str, list[str]], count: int, output: tuple[Store, str] | None
     ) -> list[dict[str, Any]]:
+        from planet_provider.operators.batches import batches, write_batches
+
         whole = batches(found, self.batch_size)
         if output is None or count <= self.xcom_max_items:
             return list(whole)

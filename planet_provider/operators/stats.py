@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from planet_provider.builders import checks, filters
-from planet_provider.client.api import data
 from planet_provider.exceptions import InvalidInputError
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.templates import area_name, text_name
 from planet_provider.operators.base import PlanetOperator
-from planet_provider.operators.empty_search import log_why_empty
 from planet_provider.wording import counted
 
 if TYPE_CHECKING:
@@ -78,6 +76,10 @@ class PlanetSearchStatsOperator(PlanetOperator):
     @task_errors()
     def execute(self, context: Context) -> dict[str, Any]:
         """Count, in one request."""
+
+        from planet_provider.client.api import data
+        from planet_provider.operators.empty_search import log_why_empty
+
         item_types = checks.item_types(self.item_types)
         with self.hook.session() as session:
             wanted = filters.criteria(

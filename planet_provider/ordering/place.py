@@ -30,6 +30,7 @@ from planet_provider.exceptions import (
     TransportError,
     UnexpectedResponseError,
 )
+from planet_provider.ordering import LIST_CONSISTENCY_SECONDS
 from planet_provider.ordering.digest import order_name, request_digest, same_products
 from planet_provider.ordering.lookup import (
     by_age,
@@ -48,9 +49,6 @@ from planet_provider.ordering.waiting import reported
 
 log = logging.getLogger(__name__)
 
-#: Seconds that Planet's list may lag behind, at most. Planet documents no bound; two minutes are generous for
-#: an index, and are spent only after an answer that was not clear.
-LIST_CONSISTENCY_SECONDS = 120.0
 
 #: Seconds to wait for another task that is placing the same order: it may be patient itself.
 LOCK_TIMEOUT_SECONDS = 900.0

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from planet_provider.builders import checks
-from planet_provider.client.api import data
-from planet_provider.client.api.assets import (
-    ACTIVATE_IT,
-    asset_reference,
-    is_active,
-    is_inactive,
-    status_line,
-)
-from planet_provider.client.http.session import PlanetSession
 from planet_provider.exceptions import TriggerEventError
 from planet_provider.hooks.templates import text_name
 from planet_provider.sensors.base import PlanetSensor
-from planet_provider.triggers.assets import PlanetAssetTrigger
+
+if TYPE_CHECKING:
+    from planet_provider.client.http.session import PlanetSession
+    from planet_provider.triggers.assets import PlanetAssetTrigger
 
 
 class PlanetAssetSensor(PlanetSensor):
@@ -70,6 +64,10 @@ class PlanetAssetSensor(PlanetSensor):
 
     def look(self, session: PlanetSession) -> dict[str, Any] | None:
         """Get the item's assets."""
+
+        from planet_provider.client.api import data
+        from planet_provider.client.api.assets import asset_reference, is_active, is_inactive, status_line
+
         assets = session.send(data.assets(self.item_type, self.item_id))
         reference = asset_reference(assets, self.item_type, self.item_id, self.asset_type)
         self.tell(status_line(reference), warn=is_inactive(reference))
@@ -77,6 +75,9 @@ class PlanetAssetSensor(PlanetSensor):
 
     def trigger(self, deadline: float) -> PlanetAssetTrigger:
         """Return the trigger that goes on waiting."""
+
+        from planet_provider.triggers.assets import PlanetAssetTrigger
+
         return PlanetAssetTrigger(
             item_type=self.item_type,
             item_id=self.item_id,
@@ -88,6 +89,9 @@ class PlanetAssetSensor(PlanetSensor):
 
     def result(self, found: dict[str, Any]) -> dict[str, Any]:
         """Return the asset's reference."""
+
+        from planet_provider.client.api.assets import is_active
+
         ids = {"item_type": self.item_type, "item_id": self.item_id, "asset_type": self.asset_type}
         if any(found.get(name) != value for name, value in ids.items()):
             raise TriggerEventError(f"The trigger waited for another asset than {ids!r}: {found!r}.")
@@ -101,4 +105,7 @@ class PlanetAssetSensor(PlanetSensor):
 
     def advice(self, last: str) -> str:
         """Don't advise to wait on for what nobody has activated."""
+
+        from planet_provider.client.api.assets import ACTIVATE_IT
+
         return "" if ACTIVATE_IT in last else super().advice(last)

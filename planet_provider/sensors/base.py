@@ -19,22 +19,17 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from planet_provider.builders import checks
-from planet_provider.client.http.session import PlanetSession
 from planet_provider.exceptions import OrderError, RateLimitQueueError
-from planet_provider.hooks.connection import DEFAULT_CONN_ID
-from planet_provider.hooks.planet import PlanetHook
+from planet_provider.hooks import DEFAULT_CONN_ID
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.templates import TemplatedTask
-from planet_provider.triggers.base import (
-    PlanetTrigger,
-    deferral_timeout,
-    is_deferrable,
-    log_deferral,
-)
-from planet_provider.triggers.events import last_seen, read_event
+from planet_provider.triggers.deferral import deferral_timeout, is_deferrable, log_deferral
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from planet_provider.client.http.session import PlanetSession
+    from planet_provider.triggers.base import PlanetTrigger
 
 
 class PlanetSensor(TemplatedTask, BaseSensorOperator):
@@ -154,6 +149,8 @@ class PlanetSensor(TemplatedTask, BaseSensorOperator):
         return PokeReturnValue(is_done=found is not None, xcom_value=found)
 
     def _look(self) -> dict[str, Any] | None:
+        from planet_provider.hooks.planet import PlanetHook
+
         try:
             with PlanetHook(self.planet_conn_id).session() as session:
                 return self.look(session)
@@ -167,6 +164,9 @@ class PlanetSensor(TemplatedTask, BaseSensorOperator):
     @task_errors()
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Take over from the trigger."""
+
+        from planet_provider.triggers.events import last_seen, read_event
+
         found = read_event(event, self.subject)
         if found is None:
             raise self._timed_out(last_seen(event))

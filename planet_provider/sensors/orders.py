@@ -7,28 +7,19 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from planet_provider.builders import checks
-from planet_provider.client.api import orders
 from planet_provider.client.api.links import order_page
-from planet_provider.client.http.session import PlanetSession
-from planet_provider.client.states import OrderState, order_state
 from planet_provider.exceptions import TriggerEventError
-from planet_provider.hooks.planet import PlanetHook
 from planet_provider.hooks.task_errors import task_errors
 from planet_provider.hooks.templates import text_name
 from planet_provider.links.order import LinksToOrder, PlanetOrderLink
-from planet_provider.ordering.outcome import (
-    check_outcome,
-    described,
-    is_reached,
-    is_summary,
-    summary,
-    with_missing_items,
-)
 from planet_provider.sensors.base import PlanetSensor
-from planet_provider.triggers.orders import PlanetOrderTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from planet_provider.client.http.session import PlanetSession
+    from planet_provider.client.states import OrderState
+    from planet_provider.triggers.orders import PlanetOrderTrigger
 
 
 class PlanetOrderSensor(LinksToOrder, PlanetSensor):
@@ -80,6 +71,9 @@ class PlanetOrderSensor(LinksToOrder, PlanetSensor):
 
     def check(self) -> None:
         """Refuse a malformed order id, and a state that doesn't exist."""
+
+        from planet_provider.client.states import OrderState
+
         checks.order_id(self.order_id)
         if self.state is not None:
             checks.choice(self.state, [state.value for state in OrderState], "state")
@@ -90,6 +84,11 @@ class PlanetOrderSensor(LinksToOrder, PlanetSensor):
 
     def look(self, session: PlanetSession) -> dict[str, Any] | None:
         """Get the order."""
+
+        from planet_provider.client.api import orders
+        from planet_provider.client.states import order_state
+        from planet_provider.ordering.outcome import described, is_reached, summary
+
         order = summary(session.send(orders.get(self._id)))
         self._seen_name = order["name"]
         self.tell(f"Order {self._id} is {described(order)}. {order_page(self._id, session.config.base_url)}")
@@ -97,6 +96,9 @@ class PlanetOrderSensor(LinksToOrder, PlanetSensor):
 
     def trigger(self, deadline: float) -> PlanetOrderTrigger:
         """Return the trigger that goes on waiting."""
+
+        from planet_provider.triggers.orders import PlanetOrderTrigger
+
         return PlanetOrderTrigger(
             order_id=self._id,
             state=self.state,
@@ -107,6 +109,11 @@ class PlanetOrderSensor(LinksToOrder, PlanetSensor):
 
     def result(self, found: dict[str, Any]) -> dict[str, Any]:
         """Return the order's summary."""
+
+        from planet_provider.client.states import order_state
+        from planet_provider.hooks.planet import PlanetHook
+        from planet_provider.ordering.outcome import is_reached, is_summary, with_missing_items
+
         if not is_summary(found) or str(found["order_id"]).lower() != self._id:
             raise TriggerEventError(f"The trigger waited for another order than {self._id}: {found!r}.")
         if not is_reached(order_state(found.get("state")), self._awaited):
@@ -126,13 +133,19 @@ class PlanetOrderSensor(LinksToOrder, PlanetSensor):
 
     @property
     def _base_url(self) -> str:
+        from planet_provider.hooks.planet import PlanetHook
+
         return PlanetHook(self.planet_conn_id).config().base_url
 
     @property
     def _awaited(self) -> OrderState | None:
+        from planet_provider.client.states import OrderState
+
         return None if self.state is None else OrderState(self.state)
 
     def _checked(self, order: dict[str, Any]) -> dict[str, Any]:
+        from planet_provider.ordering.outcome import check_outcome
+
         with task_errors(retry=False):
             check_outcome(order, self._base_url, awaited=self._awaited, allow_partial=self.allow_partial)
         return order

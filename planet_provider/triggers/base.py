@@ -7,10 +7,8 @@ import random
 import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Hashable
-from datetime import timedelta
 from typing import Any, ClassVar
 
-from airflow.providers.common.compat.sdk import conf
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from planet_provider.exceptions import PlanetError
@@ -22,42 +20,11 @@ from planet_provider.triggers.watch import Poller
 #: Seconds between two lines in a task's log while nothing changes.
 REPORT_SECONDS = 600.0
 
-#: Seconds that Airflow's own limit on a deferral lies behind the trigger's, which says more.
-_DEFERRAL_GRACE_SECONDS = 60.0
-
 #: Seconds that the look at the deadline may take: less than that grace.
 LAST_LOOK_SECONDS = 30.0
 
 #: Seconds for each wait by which deadlines are spread: thousands that end together would hold up the event loop.
 _DEADLINE_SPREAD = 0.0005
-
-
-def is_deferrable(deferrable: bool | None) -> bool:
-    """Return what a task was told, or else Airflow's setting ``[operators] default_deferrable``."""
-    if deferrable is None:
-        return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
-    return deferrable
-
-
-def deferral_timeout(deadline: float) -> timedelta:
-    """Return Airflow's own limit for a deferral.
-
-    :param deadline: The trigger's, UTC, as seconds since the epoch.
-    """
-    return timedelta(seconds=max(0.0, deadline - time.time()) + _DEFERRAL_GRACE_SECONDS)
-
-
-def log_deferral(log: Any, deadline: float) -> None:
-    """Say in a task's log, before it defers, what comes next. A worker can't see whether a triggerer runs.
-
-    :param log: The task's.
-    :param deadline: The trigger's, UTC, as seconds since the epoch.
-    """
-    log.info(
-        "The triggerer waits from here, for %.0f s at most. If no line follows within a minute, check that "
-        "one runs: airflow jobs check --job-type TriggererJob",
-        deadline - time.time(),
-    )
 
 
 class PlanetTrigger(BaseTrigger):

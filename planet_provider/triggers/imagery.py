@@ -20,7 +20,7 @@ from planet_provider.builders import geometry as geometries
 from planet_provider.client.api import data
 from planet_provider.client.config import PlanetConfig
 from planet_provider.exceptions import ConfigurationError, InvalidInputError, PlanetError
-from planet_provider.hooks.connection import DEFAULT_CONN_ID
+from planet_provider.hooks import DEFAULT_CONN_ID
 from planet_provider.hooks.planet import PlanetHook
 from planet_provider.redact import redact_text
 from planet_provider.triggers.imagery_state import ImageryState, moment, stamp

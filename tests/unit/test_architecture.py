@@ -206,6 +206,31 @@ def test_parsing_a_dag_loads_nothing_heavy_and_opens_no_socket(tmp_path: Path) -
     assert heavy == set()
 
 
+#: Our modules that all operators and sensors together may load when a DAG is parsed: parameters, names and checks.
+#: What a task runs is imported when it runs.
+MOST_MODULES = 45
+
+
+def test_operators_and_sensors_load_little(tmp_path: Path) -> None:
+    names = [
+        f"{OURS}.{layer}.{path.stem}"
+        for layer in ("operators", "sensors")
+        for path in modules(layer)
+        if "(Planet" in path.read_text(encoding="utf-8") and path.stem != "retry_policy"
+    ]
+    assert len(names) > 8
+    done = subprocess.run(
+        [sys.executable, "-c", DAG_PARSING, json.dumps(names)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    added = json.loads(done.stdout.splitlines()[-1])
+    ours = [name for name in added if name.partition(".")[0] == OURS]
+    assert len(ours) <= MOST_MODULES, ours
+
+
 @pytest.mark.parametrize("entrance", [OURS, f"{OURS}.sandbox", f"{OURS}.sandbox.pytest_plugin"])
 def test_light_entrances(entrance: str, tmp_path: Path) -> None:
     """What entry points load at a start stays small; the plugin comes with every run of pytest."""

@@ -166,7 +166,7 @@ class _Counted(httpx.SyncByteStream):
 
     def __init__(self, stream: httpx.SyncByteStream, lease: ConnectionLease) -> None:
         self._stream = stream
-        self._permit = lease
+        self._lease = lease
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._stream)
@@ -176,7 +176,7 @@ class _Counted(httpx.SyncByteStream):
         try:
             self._stream.close()
         finally:
-            self._permit.release()
+            self._lease.release()
 
 
 class PlanetSession(_Core):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -227,7 +228,7 @@ class PlanetCreateOrderOperator(LinksToOrder, PlanetOperator):
                 "or running. Nothing was placed."
             )
         deadline = place.get("deadline")
-        if not isinstance(deadline, int | float):
+        if not isinstance(deadline, int | float) or not abs(deadline) <= sys.float_info.max:
             raise TriggerEventError(f"The trigger tells no deadline: {place!r}.")
         return self._order(context, float(deadline))
 

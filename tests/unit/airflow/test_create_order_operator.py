@@ -423,7 +423,7 @@ def test_an_event_that_is_not_understood_is_no_success(
     assert planet.requests == []
 
 
-@pytest.mark.parametrize("capacity", [{}, {"deadline": None}, {"deadline": "soon"}])
+@pytest.mark.parametrize("capacity", [{}, {"deadline": None}, {"deadline": "soon"}, {"deadline": 10**400}])
 def test_a_place_without_a_deadline_is_no_place(
     planet: Sandbox, create: Any, capacity: dict[str, Any]
 ) -> None:
